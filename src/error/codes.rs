@@ -1,0 +1,238 @@
+//! Every error code, in one table: the identity of an error that programs may rely on.
+//!
+//! Codes are never renumbered and never reused. `docs/errors.md` shows the same table to people;
+//! a test keeps both equal.
+
+use super::ErrorKind;
+
+/// A stable error code with what a person needs to go on.
+///
+/// ```
+/// let code = afterimage::code::find("AF0015").ok_or("unknown")?;
+/// assert_eq!(code.kind.exit_code(), 15);
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The code as it is printed, `AF0015`.
+    pub id: &'static str,
+    /// What the caller should do about errors of this code.
+    pub kind: ErrorKind,
+    /// What happened, in a few words.
+    pub title: &'static str,
+    /// Why it happens.
+    pub explanation: &'static str,
+    /// What to do next.
+    pub help: &'static str,
+}
+
+/// Declares the codes as statics and collects them in [`ALL`], so that none can be left out.
+macro_rules! codes {
+    ($($name:ident = Code { id: $id:literal, $kind:ident, $title:literal, $why:literal, $help:literal })+) => {
+        $(
+            #[doc = concat!("`", $id, "`: ", $title, ".")]
+            pub static $name: Code = Code {
+                id: $id,
+                kind: ErrorKind::$kind,
+                title: $title,
+                explanation: $why,
+                help: $help,
+            };
+        )+
+        /// Every code, in the order of their numbers.
+        pub static ALL: &[&Code] = &[$(&$name),+];
+    };
+}
+
+/// The code with this id, or `None`; upper and lower case are the same.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Code> {
+    ALL.iter().copied().find(|code| code.id.eq_ignore_ascii_case(id))
+}
+
+codes! {
+    NOT_A_STORE = Code { id: "AF0001", NotFound,
+        "no store at this path",
+        "The directory does not exist or holds no STORE file.",
+        "check the path, or create a store there with `afterimage -s DIR init`" }
+    STORE_EXISTS = Code { id: "AF0002", Invalid,
+        "a store exists already",
+        "A new store was asked for where one is; nothing was changed.",
+        "open the store that is there, or choose another directory" }
+    NOT_A_DIRECTORY = Code { id: "AF0003", Invalid,
+        "a file stands where a store directory is expected",
+        "A store is a directory; the path names something else.",
+        "choose another path" }
+    DIRECTORY_NOT_EMPTY = Code { id: "AF0004", Invalid,
+        "the directory is not empty",
+        "A store is only ever created in, or restored into, a directory that is new or empty, so that nothing is overwritten.",
+        "choose a new or empty directory" }
+    LOCKED = Code { id: "AF0005", Locked,
+        "the store is being written by another process",
+        "One process at a time may write to a store; the kernel holds its lock as long as that process lives.",
+        "close the other process (its pid is named), or open read-only" }
+    PERMISSION_DENIED = Code { id: "AF0006", Denied,
+        "permission denied",
+        "The operating system does not let this user do that to the store's files.",
+        "change the owner or mode of the directory, or only read" }
+    READ_ONLY = Code { id: "AF0007", Invalid,
+        "the store was opened read-only",
+        "A change was asked of a handle that only reads.",
+        "open the store for writing" }
+    FORMAT_TOO_NEW = Code { id: "AF0008", Format,
+        "the store has a newer format than this build knows",
+        "It was written, or upgraded, by a later release. Guessing at its layout could lose data, so nothing was read.",
+        "use the release that wrote it, or a newer one" }
+    STORE_HEADER_DAMAGED = Code { id: "AF0009", Corrupt,
+        "the STORE file is damaged",
+        "Its checksum does not match its text, so the store's identity can't be trusted.",
+        "restore the STORE file from a copy; the journal beside it is not touched" }
+    SEGMENT_DAMAGED = Code { id: "AF0010", Corrupt,
+        "a segment's header is damaged",
+        "The first bytes of a journal file do not carry a valid header of this store.",
+        "run `afterimage verify`; reading what is sound still works with `--salvage`" }
+    FRAME_DAMAGED = Code { id: "AF0011", Corrupt,
+        "a frame of the journal is damaged",
+        "Bytes of an acknowledged transaction changed on disk: its checksum or its place in the sequence is wrong.",
+        "run `afterimage verify` for the extent; reading what is sound still works with `--salvage`" }
+    JOURNAL_INCOMPLETE = Code { id: "AF0012", Corrupt,
+        "acknowledged transactions are missing from the journal",
+        "The journal ends, or has a gap, before a transaction that is known to have been durable: a segment was removed, truncated or replaced.",
+        "put the missing file back, or restore from a backup" }
+    IMAGE_CHAIN_BROKEN = Code { id: "AF0013", Corrupt,
+        "a before image is not the after image of the change before it",
+        "Each change must start from what the change before it left. Changes are missing, doubled or forged.",
+        "run `afterimage verify --deep` for the extent" }
+    DIGEST_MISMATCH = Code { id: "AF0014", Corrupt,
+        "the state digest does not match",
+        "Replaying the journal gives another state than the one that was recorded with the transaction.",
+        "run `afterimage verify --deep` for the first transaction that differs" }
+    OUTSIDE_WINDOW = Code { id: "AF0015", OutsideWindow,
+        "the moment lies outside what is kept",
+        "The journal reaches from the first to the newest transaction named in the message; the moment asked for is not among them.",
+        "choose a moment inside the window" }
+    CHECKPOINT_DAMAGED = Code { id: "AF0016", Corrupt,
+        "a checkpoint is damaged",
+        "A checkpoint is a cache of what the journal says; it was set aside and the state rebuilt from the journal.",
+        "nothing is lost; `afterimage checkpoint` writes a new one" }
+    CONTROL_DAMAGED = Code { id: "AF0017", Corrupt,
+        "the CONTROL file is damaged",
+        "Neither of its two slots is valid, so it is unknown how far the journal was durable.",
+        "run `afterimage verify --deep`; reading still works" }
+    SEAL_MISMATCH = Code { id: "AF0018", Corrupt,
+        "a sealed segment does not match its seal",
+        "The hash of the segment, or its link to the segment before it, is not what was written when it was sealed.",
+        "put the segment back from a backup; `afterimage verify --deep` names the frames concerned" }
+    INVALID_KEY = Code { id: "AF0019", Invalid,
+        "a key must not be empty",
+        "Keys are 1 to 65,536 bytes.",
+        "give the record a key" }
+    KEY_TOO_LARGE = Code { id: "AF0020", Invalid,
+        "the key is over the limit of 65,536 bytes",
+        "Keys are held in memory and compared often, so they are bounded.",
+        "shorten the key, or store the long part in the value" }
+    IMAGE_TOO_LARGE = Code { id: "AF0021", Invalid,
+        "the value is over the limit of 1 GiB",
+        "A value is written in one frame and read as one slice of the map.",
+        "split the value into several records" }
+    TRANSACTION_TOO_LARGE = Code { id: "AF0022", Invalid,
+        "the transaction is over the limit of 2 GiB",
+        "A transaction is one frame; both images of each change count.",
+        "split the work into several transactions" }
+    METADATA_TOO_LARGE = Code { id: "AF0023", Invalid,
+        "the transaction's metadata is over the limit of 65,535 bytes",
+        "Actor, message, correlation, causation and attributes stand together in each frame.",
+        "shorten the message or store the detail in a record" }
+    INVALID_COLLECTION_NAME = Code { id: "AF0024", Invalid,
+        "the collection name is not allowed",
+        "Names are 1 to 255 bytes of UTF-8 without `/` and control characters.",
+        "choose another name" }
+    SYSTEM_COLLECTION = Code { id: "AF0025", Invalid,
+        "system collections are not written directly",
+        "Collections whose name begins with `$` record what the store itself did.",
+        "use the command or method made for it" }
+    NO_SUCH_COLLECTION = Code { id: "AF0026", NotFound,
+        "no such collection",
+        "No transaction has ever written to a collection of this name.",
+        "list them with `afterimage collections`" }
+    NO_SUCH_RECORD = Code { id: "AF0027", NotFound,
+        "no such record",
+        "The record did not exist at that moment.",
+        "`afterimage log COLLECTION/KEY` shows whether it ever did" }
+    NO_SUCH_POINT = Code { id: "AF0028", NotFound,
+        "no such restore point",
+        "No restore point of this name exists now.",
+        "list them with `afterimage point list`" }
+    POINT_EXISTS = Code { id: "AF0029", Conflict,
+        "a restore point of this name exists",
+        "A name stands for one moment; moving it silently would mislead.",
+        "delete the restore point first, or choose another name" }
+    INVALID_POINT_NAME = Code { id: "AF0030", Invalid,
+        "the restore point's name is not allowed",
+        "Names are 1 to 255 bytes of UTF-8 without white space, control characters and `..`.",
+        "choose another name" }
+    INVALID_REVISION = Code { id: "AF0031", Invalid,
+        "the moment is not understood",
+        "A moment is an LSN, HEAD, HEAD~N, REV^, point:NAME, or a time.",
+        "write for example 42, HEAD~10, 42^, point:before-import, `2026-11-19 16:00` or `2 hours ago`" }
+    INVALID_JSON = Code { id: "AF0032", Invalid,
+        "the text is not valid JSON",
+        "It does not parse, is nested too deeply, or holds a lone surrogate, which can't be kept exactly.",
+        "correct the text at the offset named, or store it as bytes" }
+    INVALID_EVENT = Code { id: "AF0033", Invalid,
+        "the line is not a change event",
+        "A change event is one JSON object a line with at least `collection`, `key`, and `op` or `after`.",
+        "correct the line named; transactions before it are committed" }
+    IMPORT_CONTRADICTION = Code { id: "AF0034", Conflict,
+        "the change event contradicts the store",
+        "It creates what exists, changes or deletes what does not, or names another before image than the one stored.",
+        "import into the store it was taken from, or take the after images as the truth with --upsert" }
+    CONFLICT = Code { id: "AF0035", Conflict,
+        "a transaction read what another has changed since",
+        "Transactions are serializable: what was read must still hold when it commits.",
+        "run it again on the new state; `Store::write` does so by itself" }
+    EXPECTATION_FAILED = Code { id: "AF0036", Conflict,
+        "the record is not as expected",
+        "The record's version is another than the one named, or it exists though it must not.",
+        "read the record again and decide anew" }
+    DISK_FULL = Code { id: "AF0037", Full,
+        "no space left for the journal",
+        "Space is allocated before a byte is promised, and the file system refused it.",
+        "free some space; reading and exporting go on, and writing resumes by itself" }
+    IO = Code { id: "AF0038", Io,
+        "the operating system reported an error",
+        "A file operation failed.",
+        "see the cause; check the disk" }
+    POISONED = Code { id: "AF0039", Poisoned,
+        "the journal stopped after a failed write or sync",
+        "After a failed sync, memory and disk may differ, so nothing more is acknowledged by this handle.",
+        "check the disk and open the store again; recovery reads what the disk really has" }
+    CLOSED = Code { id: "AF0040", Closed,
+        "the store is closed",
+        "The handle was closed by another part of the program.",
+        "open the store again" }
+    ENCODE = Code { id: "AF0041", Invalid,
+        "the value can't be encoded",
+        "The codec of the collection refused the value.",
+        "see the cause; choose another codec or change the type" }
+    DECODE = Code { id: "AF0042", Invalid,
+        "the stored value can't be decoded as this type",
+        "The bytes are intact, but the collection's codec or type does not fit what was stored.",
+        "read it with the codec and type it was written with" }
+    INVALID_OPTION = Code { id: "AF0043", Invalid,
+        "an option has a value that is not allowed",
+        "The message names the option and its bounds.",
+        "correct the option" }
+    PROJECTION_FAULTED = Code { id: "AF0044", Invalid,
+        "a projection failed on a transaction",
+        "The projection's own code refused the transaction named; the store is not affected.",
+        "correct the projection, then retry, skip that transaction, or rebuild it" }
+    LAGGED = Code { id: "AF0045", OutsideWindow,
+        "a subscriber asked for transactions that are no longer kept",
+        "The moment to start from lies before the oldest transaction kept, or after the newest.",
+        "start from a moment inside the window" }
+    WRONG_STORE = Code { id: "AF0046", Corrupt,
+        "a file belongs to another store",
+        "Its header carries another store's id or timeline, or another place in the journal.",
+        "put the file back where it came from" }
+}

@@ -1,0 +1,176 @@
+//! Checked reading of foreign bytes. Nobody else takes bytes of a file apart.
+
+/// What did not fit: where in the bytes, and what was expected there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed {
+    pub(crate) offset: usize,
+    pub(crate) what: &'static str,
+}
+
+/// The longest varint of a `u64`.
+pub(crate) const VARINT_BYTES_MAX: usize = 10;
+
+/// A position in bytes that only moves forward and never beyond the end.
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// A cursor that stands at `at`; one behind the end reads nothing but errors.
+    pub(crate) const fn at(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    pub(crate) const fn offset(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len().saturating_sub(self.at)
+    }
+
+    pub(crate) const fn malformed(&self, what: &'static str) -> Malformed {
+        Malformed { offset: self.at, what }
+    }
+
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let end = self.at.checked_add(length).ok_or(self.malformed("length overflows"))?;
+        let taken =
+            self.bytes.get(self.at..end).ok_or(self.malformed("bytes end before the field"))?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let start = self.at;
+        let taken = self.take(N)?;
+        taken.try_into().map_err(|_| Malformed { offset: start, what: "field has another length" })
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
+        Ok(u8::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, Malformed> {
+        Ok(i64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u128(&mut self) -> Result<u128, Malformed> {
+        Ok(u128::from_le_bytes(self.array()?))
+    }
+
+    /// An unsigned LEB128 number: seven bits a byte, the lowest first, in the fewest bytes.
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        let start = self.malformed("number is longer than 64 bits");
+        let mut value = 0_u64;
+        for index in 0..VARINT_BYTES_MAX {
+            let byte = self.u8()?;
+            let shift = index * 7;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(start);
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                if byte == 0 && index > 0 {
+                    return Err(Malformed { what: "number is not in its shortest form", ..start });
+                }
+                return Ok(value);
+            }
+        }
+        Err(start)
+    }
+
+    /// A varint that must fit into 32 bits.
+    pub(crate) fn varint_u32(&mut self) -> Result<u32, Malformed> {
+        let start = self.malformed("number is longer than 32 bits");
+        u32::try_from(self.varint()?).map_err(|_| start)
+    }
+
+    /// A varint that counts bytes which must still be left.
+    pub(crate) fn varint_length(&mut self) -> Result<usize, Malformed> {
+        let start = self.malformed("length is beyond the end");
+        let length = usize::try_from(self.varint()?).map_err(|_| start)?;
+        if length > self.left() { Err(start) } else { Ok(length) }
+    }
+
+    /// Demands that the next `length` bytes are zero.
+    pub(crate) fn zeros(&mut self, length: usize) -> Result<(), Malformed> {
+        let start = self.malformed("reserved bytes are not zero");
+        if self.take(length)?.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(start) }
+    }
+}
+
+/// How many bytes the varint of this value takes.
+pub(crate) const fn varint_bytes(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+/// A small buffer on the stack to build a header in: the write path must not allocate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scratch<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Scratch<N> {
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; N], length: 0 }
+    }
+
+    /// Appends bytes. Panics when they do not fit: `N` is the proven maximum of the structure.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        let room = self.bytes.get_mut(self.length..end);
+        assert!(room.is_some(), "the structure's maximum is proven to fit its scratch space");
+        if let Some(room) = room {
+            room.copy_from_slice(bytes);
+        }
+        self.length = end;
+    }
+
+    pub(crate) fn put_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put(&[low_byte(value) | 0x80]);
+            value >>= 7;
+        }
+        self.put(&[low_byte(value)]);
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// Appends a varint to a vector.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(low_byte(value) | 0x80);
+        value >>= 7;
+    }
+    out.push(low_byte(value));
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "only the low seven bits are wanted")]
+const fn low_byte(value: u64) -> u8 {
+    (value & 0x7f) as u8
+}

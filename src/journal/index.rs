@@ -1,0 +1,97 @@
+//! Finding a transaction by its number or its time: first the segment, then the stretch in its
+//! sparse table, then a walk over at most one stretch of frames. The cost does not depend on the
+//! length of the journal, but for a binary search over its segments.
+
+use super::Journal;
+use super::segment::Segment;
+use crate::error::{Error, Result, code};
+use crate::format::frame::{Frame, FrameKind};
+use crate::format::seal::TableEntry;
+use crate::lsn::Lsn;
+use crate::time::Timestamp;
+
+impl Journal {
+    /// The frame of this transaction.
+    pub(crate) fn find(&self, lsn: Lsn) -> Result<Frame<'_>> {
+        let mut found = None;
+        if let Some((segment, entry)) = self.newest_entry(|entry| entry.lsn <= lsn) {
+            walk(segment, entry.offset, |frame| {
+                if frame.header.lsn == lsn {
+                    found = Some(*frame);
+                }
+                frame.header.lsn < lsn
+            })?;
+        }
+        found.ok_or_else(|| {
+            Error::new(&code::JOURNAL_INCOMPLETE, "the transaction is not in the journal")
+                .at_lsn(lsn)
+        })
+    }
+
+    /// The last transaction committed at or before `time`; zero if there is none.
+    pub(crate) fn find_time(&self, time: Timestamp) -> Result<Lsn> {
+        let mut found = Lsn::ZERO;
+        let Some((segment, entry)) = self.newest_entry(|entry| entry.time <= time) else {
+            return Ok(found);
+        };
+        walk(segment, entry.offset, |frame| {
+            let reached = frame.header.time <= time;
+            if reached {
+                found = frame.header.lsn;
+            }
+            reached
+        })?;
+        Ok(found)
+    }
+
+    /// The newest entry of all sparse tables that `before` accepts, with its segment.
+    fn newest_entry(
+        &self,
+        before: impl Fn(&TableEntry) -> bool,
+    ) -> Option<(&Segment, TableEntry)> {
+        let (mut low, mut high) = (1, self.table.newest());
+        let mut found = None;
+        while low <= high {
+            let middle = low + (high - low) / 2;
+            // A segment without a transaction lies between two clean ends; look to its left.
+            let first = self.table.get(middle).and_then(|segment| {
+                segment.first().map(|entry| (segment, entry))
+            });
+            match first {
+                Some((segment, entry)) if before(&entry) => {
+                    found = Some(segment);
+                    low = middle + 1;
+                }
+                Some(_) => high = middle - 1,
+                None => match self.occupied_left_of(middle, low) {
+                    Some(left) => high = left,
+                    None => low = middle + 1,
+                },
+            }
+        }
+        let segment = found?;
+        Some((segment, segment.newest_entry(before)?))
+    }
+
+    /// The nearest segment left of `number`, not below `least`, that holds a transaction.
+    fn occupied_left_of(&self, number: u32, least: u32) -> Option<u32> {
+        (least..number)
+            .rev()
+            .find(|number| self.table.get(*number).is_some_and(|segment| segment.first().is_some()))
+    }
+}
+
+/// Visits the frames from `offset` to the end of the segment while `on` says so.
+fn walk<'a>(
+    segment: &'a Segment,
+    mut offset: u32,
+    mut on: impl FnMut(&Frame<'a>) -> bool,
+) -> Result<()> {
+    while let Some(frame) = segment.frame(offset)? {
+        if frame.header.kind == FrameKind::Seal || !on(&frame) {
+            break;
+        }
+        offset = frame.end().offset();
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The journal: the append-only truth, in segments.
+//!
+//! Invariants:
+//! * Transactions are numbered from 1 without a gap; commit times never go backwards; each frame
+//!   carries the checksum of the one before it.
+//! * Bytes below a segment's published mark never change; a sealed segment never changes at all.
+//! * A segment's header and name are durable before its first frame is written.
+//! * Frames of segment N are made durable before, or together with, frames of segment N + 1.
+//! * After an unclean shutdown nothing is appended to an old segment: it is sealed where its sound
+//!   frames end, and a new one with a new salt takes over.
+//! * Readers never write. Recovery decides first ([`cut`]), then acts ([`recover`]).
+//!
+//! Reading order: [`segment`] and [`table`] (what is open), [`writer`], [`prepare`] and [`seal`]
+//! (growing), [`sync`] and [`beacon`] (durability), [`reader`] and [`index`] (finding), [`scan`],
+//! [`cut`] and [`recover`] (opening), [`follow`] (reading beside a writer).
+
+pub(crate) mod beacon;
+pub(crate) mod cut;
+mod flush;
+pub(crate) mod follow;
+mod index;
+pub(crate) mod prepare;
+pub(crate) mod reader;
+pub(crate) mod recover;
+pub(crate) mod scan;
+pub(crate) mod seal;
+pub(crate) mod segment;
+mod survey;
+pub(crate) mod sync;
+pub(crate) mod table;
+#[cfg(test)]
+mod tests;
+pub(crate) mod writer;
+
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Error, Result, code};
+use crate::format::change::Change;
+use crate::format::frame::Frame;
+use crate::lsn::{Lsn, Position};
+use crate::time::Clock;
+use beacon::{Beacon, Chain};
+use prepare::Mould;
+use segment::{Segment, Tail};
+use sync::SyncQueue;
+use table::GrowingTable;
+
+pub(crate) use flush::Flusher;
+
+/// An open journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    pub(crate) mould: Mould,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sync: SyncQueue,
+    table: GrowingTable<Segment>,
+    /// Only a journal that is being written has one.
+    beacon: OnceLock<Beacon>,
+}
+
+impl Journal {
+    /// A journal that ends at `tail`; its segments are added by whoever opens it.
+    pub(crate) fn new(mould: Mould, clock: Arc<dyn Clock>, tail: Tail) -> Self {
+        Self {
+            mould,
+            clock,
+            sync: SyncQueue::new(tail),
+            table: GrowingTable::new(),
+            beacon: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn add(&self, segment: Segment) -> Result<()> {
+        let number = segment.number();
+        if self.table.set(number, segment) {
+            return Ok(());
+        }
+        Err(Error::new(&code::IO, format!("segment {number} can't be added to the journal")))
+    }
+
+    /// The segment of this number.
+    pub(crate) fn segment(&self, number: u32) -> Result<&Segment> {
+        self.table.get(number).ok_or_else(|| {
+            Error::new(&code::JOURNAL_INCOMPLETE, format!("segment {number} is missing"))
+                .at_path(&crate::format::names::segment(&self.mould.root, number))
+        })
+    }
+
+    /// All segments, oldest first.
+    pub(crate) fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> {
+        self.table.iter()
+    }
+
+    /// The change that begins at `position`, and the frame it stands in.
+    pub(crate) fn change(&self, position: Position) -> Result<(Frame<'_>, Change<'_>)> {
+        let segment = self.segment(position.segment())?;
+        let (frame, back) = segment.frame_of_change(position.offset())?;
+        match frame.change_at(back) {
+            Ok(change) => Ok((frame, change)),
+            Err(malformed) => Err(segment.damaged(frame.position.offset(), malformed)),
+        }
+    }
+
+    /// The error for a frame whose checksum is right and whose content is not.
+    pub(crate) fn damaged(
+        &self,
+        frame: &Frame<'_>,
+        malformed: crate::format::cursor::Malformed,
+    ) -> Error {
+        match self.segment(frame.position.segment()) {
+            Ok(segment) => segment.damaged(frame.position.offset(), malformed),
+            Err(error) => error,
+        }
+        .at_lsn(frame.header.lsn)
+    }
+
+    /// The oldest transaction kept; the one after the tail if the journal holds none.
+    pub(crate) fn first(&self) -> Lsn {
+        let first = self.segments().find_map(Segment::first);
+        first.map_or(Lsn::new(1), |entry| entry.lsn)
+    }
+
+    /// Begins to keep the beacon.
+    pub(crate) fn set_beacon(&self, beacon: Beacon) {
+        self.beacon.get_or_init(|| beacon);
+    }
+
+    /// Notes in CONTROL how far the journal is durable now.
+    pub(crate) fn write_beacon(&self, chain: Option<Chain>, clean: bool) -> Result<()> {
+        match self.beacon.get() {
+            Some(beacon) => {
+                beacon.write(&self.sync.durable_tail(), chain, clean, self.clock.now())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn beacon_after_seal(&self, chain: Chain) -> Result<()> {
+        self.write_beacon(Some(chain), false)
+    }
+
+    fn beacon_lsn(&self) -> Lsn {
+        self.beacon.get().map_or(Lsn::ZERO, Beacon::lsn)
+    }
+}

@@ -1,0 +1,93 @@
+//! Ending a segment: its hash, its tables, its link in the chain of seals.
+
+use super::beacon::Chain;
+use super::segment::{Segment, Tail, offset_u32};
+use crate::error::{Error, Result, code};
+use crate::format::frame::{Checksum, FrameHeader, FrameKind};
+use crate::format::seal::{Seal, TableEntry};
+use crate::sys::mmap::MapWriter;
+
+/// What is needed to seal a segment.
+#[derive(Debug)]
+pub(crate) struct Sealing<'a> {
+    pub(crate) seed: u32,
+    /// All bytes of the segment up to the seal.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) tail: &'a Tail,
+    pub(crate) table: Vec<TableEntry>,
+    pub(crate) changes: u64,
+    pub(crate) previous_chain: [u8; 32],
+}
+
+impl Sealing<'_> {
+    /// The seal and the bytes of its frame, which belong right behind `bytes`.
+    pub(crate) fn build(self) -> (Seal, Vec<u8>) {
+        let first = self.table.first().copied();
+        let seal = Seal {
+            segment_hash: *blake3::hash(self.bytes).as_bytes(),
+            previous_chain: self.previous_chain,
+            first_lsn: first.map_or(crate::lsn::Lsn::ZERO, |entry| entry.lsn),
+            last_lsn: self.tail.lsn,
+            first_time: first.map_or(self.tail.time, |entry| entry.time),
+            last_time: self.tail.time,
+            changes: self.changes,
+            table: self.table,
+        };
+        let payload = seal.encode(offset_u32(self.bytes.len()));
+        let length = Seal::frame_bytes(seal.table.len());
+        let mut header = FrameHeader {
+            length: offset_u32(length),
+            crc: 0,
+            previous_crc: self.tail.crc,
+            kind: FrameKind::Seal,
+            metadata_length: 0,
+            lsn: self.tail.lsn,
+            time: self.tail.time,
+            digest: self.tail.digest,
+            durable_lag: FrameHeader::durable_lag(self.tail.lsn, self.tail.lsn),
+            changes: 0,
+        };
+        let mut checksum = Checksum::begin(self.seed, header.encode().as_slice());
+        checksum.update(&payload);
+        header.crc = checksum.finish();
+        let mut frame = header.encode().as_slice().to_vec();
+        frame.extend_from_slice(&payload);
+        (seal, frame)
+    }
+}
+
+/// Seals a segment that the writer has left: makes it durable, writes the seal behind its last
+/// frame, and gives back the space that was not used. Returns the chain with this segment.
+pub(crate) fn finish(
+    segment: &Segment,
+    mut map: MapWriter,
+    tail: &Tail,
+    changes: u64,
+    chain: Chain,
+) -> Result<Chain> {
+    segment.file.sync()?;
+    let end = map.map().published();
+    let (seal, frame) = Sealing {
+        seed: segment.seed(),
+        bytes: segment.map.load(0, end).unwrap_or_default(),
+        tail,
+        table: segment.table(),
+        changes,
+        previous_chain: chain.hash,
+    }
+    .build();
+    if end + frame.len() > map.map().length() {
+        return Err(Error::new(&code::IO, "the segment has no room left for its seal")
+            .at_path(segment.file.path()));
+    }
+    map.store(end, &frame);
+    if map.is_beside() {
+        segment.file.write_at(end as u64, &frame)?;
+    }
+    map.publish(end + frame.len());
+    segment.file.truncate((end + frame.len()) as u64)?;
+    segment.file.sync()?;
+    let next = Chain { hash: seal.chain(), segment: segment.number() };
+    segment.set_seal(seal);
+    Ok(next)
+}

@@ -1,0 +1,228 @@
+//! One open segment: its file, its map, and what is known about its frames.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::error::{Error, Result, code};
+use crate::format::change;
+use crate::format::cursor::Malformed;
+use crate::format::frame::{Frame, FrameHeader, HEADER_BYTES};
+use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
+use crate::format::segment::SegmentHeader;
+use crate::lsn::{Lsn, Position};
+use crate::sys::DiskFile;
+use crate::sys::mmap::Map;
+
+/// A segment that is open for reading.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) map: Arc<Map>,
+    seed: u32,
+    /// Frames whose checksum was verified in this process, one bit for each place a frame can
+    /// begin; so each frame is checked before its first byte is given out, and only then.
+    verified: OnceLock<Box<[AtomicU64]>>,
+    seal: OnceLock<Seal>,
+    /// Sparse table of a segment that is not sealed yet.
+    table: Mutex<Vec<TableEntry>>,
+}
+
+impl Segment {
+    pub(crate) fn new(header: SegmentHeader, file: Arc<dyn DiskFile>, map: Arc<Map>) -> Self {
+        Self {
+            seed: header.seed(),
+            header,
+            file,
+            map,
+            verified: OnceLock::new(),
+            seal: OnceLock::new(),
+            table: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) const fn number(&self) -> u32 {
+        self.header.number
+    }
+
+    pub(crate) const fn seed(&self) -> u32 {
+        self.seed
+    }
+
+    pub(crate) fn seal(&self) -> Option<&Seal> {
+        self.seal.get()
+    }
+
+    /// Notes the seal that now ends the file. The first one stays.
+    pub(crate) fn set_seal(&self, seal: Seal) {
+        self.seal.get_or_init(|| seal);
+    }
+
+    /// Where the frames end: everything before is published.
+    pub(crate) fn end(&self) -> Position {
+        Position::new(self.number(), offset_u32(self.map.published()))
+    }
+
+    /// The frame at this offset, verified; `None` exactly at the end of what is published.
+    pub(crate) fn frame(&self, offset: u32) -> Result<Option<Frame<'_>>> {
+        let start = offset as usize;
+        if start == self.map.published() {
+            return Ok(None);
+        }
+        let position = Position::new(self.number(), offset);
+        let frame = match self.frame_bytes(start) {
+            Ok(bytes) if self.is_verified(start) => Frame::trusted(bytes, position),
+            Ok(bytes) => Frame::verified(bytes, self.seed, position)
+                .inspect(|_| self.set_verified(start)),
+            Err(malformed) => Err(malformed),
+        };
+        frame.map(Some).map_err(|malformed| self.damaged(offset, malformed))
+    }
+
+    /// The frame in which the change at this offset stands, and the change's offset in it.
+    pub(crate) fn frame_of_change(&self, offset: u32) -> Result<(Frame<'_>, u32)> {
+        let start = offset as usize;
+        let left = self.map.published().saturating_sub(start);
+        let bytes = self.map.load(start, left.min(change::BACK_BYTES_MAX)).unwrap_or_default();
+        let back = change::back(bytes).map_err(|malformed| self.damaged(offset, malformed))?;
+        let outside = Malformed { offset: start, what: "change outside its frame" };
+        let begin = offset.checked_sub(back).ok_or_else(|| self.damaged(offset, outside))?;
+        match self.frame(begin)? {
+            Some(frame) if back < frame.header.length => Ok((frame, back)),
+            _ => Err(self.damaged(offset, outside)),
+        }
+    }
+
+    fn frame_bytes(&self, start: usize) -> Result<&[u8], Malformed> {
+        let beyond = Malformed { offset: 0, what: "frame begins beyond the end" };
+        let header = self.map.load(start, HEADER_BYTES).ok_or(beyond)?;
+        let length = FrameHeader::parse(header)?.bytes();
+        self.map
+            .load(start, length)
+            .ok_or(Malformed { offset: 0, what: "frame reaches beyond the end" })
+    }
+
+    /// The error for bytes of this segment that are not what they must be.
+    pub(crate) fn damaged(&self, offset: u32, malformed: Malformed) -> Error {
+        let message = format!("{} is wrong", malformed.what);
+        Error::new(&code::FRAME_DAMAGED, message)
+            .at_path(self.file.path())
+            .at_offset(u64::from(offset) + malformed.offset as u64)
+    }
+
+    /// Notes a frame whose bytes this process wrote or verified.
+    pub(crate) fn set_verified(&self, start: usize) {
+        let (word, bit) = verified_bit(start);
+        if let Some(word) = self.verified_words().get(word) {
+            word.fetch_or(bit, Ordering::Release);
+        }
+    }
+
+    fn is_verified(&self, start: usize) -> bool {
+        let (word, bit) = verified_bit(start);
+        self.verified_words().get(word).is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
+    }
+
+    fn verified_words(&self) -> &[AtomicU64] {
+        self.verified.get_or_init(|| {
+            let words = self.map.length() / HEADER_BYTES / 64 + 1;
+            (0..words).map(|_| AtomicU64::new(0)).collect()
+        })
+    }
+
+    /// Adds a transaction to the sparse table if it begins a new stretch.
+    pub(crate) fn note(&self, entry: TableEntry) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let stretch = |offset: u32| u64::from(offset) / TABLE_STRIDE;
+        if table.last().is_none_or(|last| stretch(last.offset) < stretch(entry.offset)) {
+            table.push(entry);
+        }
+    }
+
+    /// The sparse table: of the seal, or as far as the segment is written.
+    pub(crate) fn table(&self) -> Vec<TableEntry> {
+        match self.seal() {
+            Some(seal) => seal.table.clone(),
+            None => self.table.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// The newest entry of the sparse table that `before` accepts; entries stand in order.
+    pub(crate) fn newest_entry(&self, before: impl Fn(&TableEntry) -> bool) -> Option<TableEntry> {
+        let find = |table: &[TableEntry]| {
+            table.get(..table.partition_point(before)).and_then(|found| found.last().copied())
+        };
+        match self.seal() {
+            Some(seal) => find(&seal.table),
+            None => find(&self.table.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// The first transaction; `None` if the segment holds none.
+    pub(crate) fn first(&self) -> Option<TableEntry> {
+        match self.seal() {
+            Some(seal) => seal.table.first().copied(),
+            None => {
+                self.table.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
+            }
+        }
+    }
+}
+
+/// Frames are at least a header apart, so their starts fall into different units of that size.
+fn verified_bit(start: usize) -> (usize, u64) {
+    let unit = start / HEADER_BYTES;
+    (unit / 64, 1 << (unit % 64))
+}
+
+/// An offset inside a segment. Segments are at most 4 GiB by construction: a transaction is at
+/// most 2 GiB, and a segment's size is bounded when a store is created.
+pub(crate) fn offset_u32(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
+}
+
+/// A transaction's entry for a sparse table.
+pub(crate) fn entry_of(frame: &Frame<'_>) -> TableEntry {
+    TableEntry {
+        lsn: frame.header.lsn,
+        time: frame.header.time,
+        offset: frame.position.offset(),
+    }
+}
+
+/// What a segment is expected to continue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// The newest transaction.
+    pub(crate) lsn: Lsn,
+    pub(crate) time: crate::time::Timestamp,
+    pub(crate) crc: u32,
+    pub(crate) digest: crate::format::digest::StateDigest,
+    /// Where that transaction's frame begins, and where it ends.
+    pub(crate) frame: Position,
+    pub(crate) end: Position,
+}
+
+impl Tail {
+    /// The tail of a journal that holds nothing yet.
+    pub(crate) const EMPTY: Self = Self {
+        lsn: Lsn::ZERO,
+        time: crate::time::Timestamp::from_micros(i64::MIN),
+        crc: 0,
+        digest: crate::format::digest::StateDigest::from_bits(0),
+        frame: Position::NONE,
+        end: Position::NONE,
+    };
+
+    /// The tail behind this transaction.
+    pub(crate) fn after(frame: &Frame<'_>) -> Self {
+        Self {
+            lsn: frame.header.lsn,
+            time: frame.header.time,
+            crc: frame.header.crc,
+            digest: frame.header.digest,
+            frame: frame.position,
+            end: frame.end(),
+        }
+    }
+}

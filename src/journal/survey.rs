@@ -1,0 +1,313 @@
+//! What opening finds: every segment looked at, nothing changed. Sealed segments are known by their
+//! seals; the others are read frame by frame.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::beacon::Chain;
+use super::cut::{Decision, Facts, decide};
+use super::prepare::Mould;
+use super::scan::{self, Behind, Scan, Stop};
+use super::segment::{Tail, offset_u32};
+use crate::error::{Error, Result, code};
+use crate::format::control::Control;
+use crate::format::cursor::Malformed;
+use crate::format::frame::{Frame, FrameKind};
+use crate::format::names;
+use crate::format::seal::{self, Seal, TRAILER_BYTES};
+use crate::format::segment::{NotAHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::lsn::{Lsn, Position};
+use crate::sys::{self, Access, DiskFile};
+
+/// A segment as it was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) number: u32,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) kind: FoundKind,
+}
+
+/// What a segment turned out to be.
+#[derive(Debug)]
+pub(crate) enum FoundKind {
+    /// Ends with its seal.
+    Sealed { header: SegmentHeader, seal: Seal, length: u64 },
+    /// Has frames, or at least a header, and no seal at its end.
+    Open { header: SegmentHeader, scan: Scan },
+    /// Was being made ready and holds nothing.
+    Unused,
+}
+
+/// What was found, and what recovery should do about it.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) segments: Vec<Found>,
+    /// The newest sound transaction.
+    pub(crate) tail: Tail,
+    /// The chain of the seals found.
+    pub(crate) chain: Chain,
+    pub(crate) decision: Decision,
+    /// Where the sound frames end, if something other than zeros follows.
+    pub(crate) hole: Option<Hole>,
+}
+
+/// Where the sound frames end although something follows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hole {
+    pub(crate) segment: u32,
+    pub(crate) offset: u32,
+    pub(crate) malformed: Malformed,
+}
+
+/// Looks at all segments. With `settle`, unsealed files are synced and their cached pages dropped
+/// first: after a failed sync the cache shows what the disk does not have, and what recovery serves
+/// must be durable.
+pub(crate) fn survey(mould: &Mould, control: &Control, settle: bool) -> Result<Survey> {
+    let mut surveyor = Surveyor {
+        mould,
+        control,
+        settle,
+        tail: Tail::EMPTY,
+        chain: Chain::default(),
+        crc_at_beacon: (control.durable_lsn == Lsn::ZERO).then_some(0),
+        hole: None,
+        hole_sealed: false,
+        behind: Behind::default(),
+    };
+    let mut segments = Vec::new();
+    for number in segment_numbers(mould)? {
+        segments.push(surveyor.look(number)?);
+    }
+    surveyor.settle_torn_seals(&segments);
+    let facts = Facts {
+        sound: surveyor.tail.lsn,
+        hole: surveyor.hole.is_some(),
+        sealed: surveyor.hole_sealed,
+        vouched: surveyor.behind.durable,
+        beacon: control.durable_lsn,
+        beacon_agrees: surveyor.crc_at_beacon.is_none_or(|crc| crc == control.durable_crc),
+        clean: control.clean,
+    };
+    Ok(Survey {
+        segments,
+        tail: surveyor.tail,
+        chain: surveyor.chain,
+        decision: decide(facts),
+        hole: surveyor.hole,
+    })
+}
+
+/// The numbers of the segments, which must be without a gap from 1.
+fn segment_numbers(mould: &Mould) -> Result<Vec<u32>> {
+    let directory = mould.root.join(names::JOURNAL);
+    let mut numbers: Vec<u32> =
+        mould.disk.list(&directory)?.iter().filter_map(|name| names::parse_segment(name)).collect();
+    numbers.sort_unstable();
+    for (expected, number) in (1..).zip(&numbers) {
+        if expected != *number {
+            return Err(missing(&mould.root, expected));
+        }
+    }
+    Ok(numbers)
+}
+
+fn missing(root: &Path, number: u32) -> Error {
+    Error::new(&code::JOURNAL_INCOMPLETE, format!("segment {number} is missing"))
+        .at_path(&names::segment(root, number))
+}
+
+struct Surveyor<'a> {
+    mould: &'a Mould,
+    control: &'a Control,
+    settle: bool,
+    tail: Tail,
+    chain: Chain,
+    /// The checksum found at the transaction that the beacon names.
+    crc_at_beacon: Option<u32>,
+    hole: Option<Hole>,
+    hole_sealed: bool,
+    behind: Behind,
+}
+
+impl Surveyor<'_> {
+    fn look(&mut self, number: u32) -> Result<Found> {
+        let path = names::segment(&self.mould.root, number);
+        let file = self.mould.disk.open(&path, self.access())?;
+        let length = file.length()?;
+        let head = sys::read_range(&*file, 0, SEGMENT_HEADER_BYTES)?;
+        let header = match SegmentHeader::parse(&head) {
+            Ok(header) => header,
+            Err(NotAHeader::Newer(version)) => {
+                return Err(Error::new(
+                    &code::FORMAT_TOO_NEW,
+                    format!("the segment has format {version}"),
+                )
+                .at_path(&path));
+            }
+            Err(why) => return self.without_header(number, file, why),
+        };
+        let identity = &self.mould.identity;
+        if header.number != number
+            || !identity.owns_segment(header.store, header.timeline, header.number)
+        {
+            return Err(Error::new(&code::WRONG_STORE, "the segment belongs elsewhere")
+                .at_path(&path));
+        }
+        if self.hole.is_none() {
+            if let Some(seal) = self.sealed(&header, &*file, length)? {
+                let kind = FoundKind::Sealed { header, seal, length };
+                return Ok(Found { number, file, kind });
+            }
+        }
+        self.unsealed(header, file, length)
+    }
+
+    const fn access(&self) -> Access {
+        if self.settle { Access::Write } else { Access::Read }
+    }
+
+    /// A file without a valid header: the next segment, not yet ready, or damage.
+    fn without_header(
+        &mut self,
+        number: u32,
+        file: Arc<dyn DiskFile>,
+        why: NotAHeader,
+    ) -> Result<Found> {
+        let bytes = sys::read_range(&*file, 0, usize::MAX.min(to_usize(file.length()?)))?;
+        let rest = bytes.get(SEGMENT_HEADER_BYTES..).unwrap_or_default();
+        let later = names::segment(&self.mould.root, number + 1);
+        let last = self.mould.disk.entry(&later)? == sys::Entry::Nothing;
+        if last && rest.iter().all(|byte| *byte == 0) && number > self.control.durable_end.segment()
+        {
+            return Ok(Found { number, file, kind: FoundKind::Unused });
+        }
+        let offset = match why {
+            NotAHeader::Damaged(malformed) => malformed.offset as u64,
+            NotAHeader::Blank | NotAHeader::Newer(_) => 0,
+        };
+        Err(Error::new(&code::SEGMENT_DAMAGED, "the segment has no valid header")
+            .at_path(file.path())
+            .at_offset(offset))
+    }
+
+    /// The seal at the end of the file, if there is one that fits.
+    fn sealed(
+        &mut self,
+        header: &SegmentHeader,
+        file: &dyn DiskFile,
+        length: u64,
+    ) -> Result<Option<Seal>> {
+        let trailer_at = length.saturating_sub(TRAILER_BYTES as u64);
+        let trailer = sys::read_range(file, trailer_at, TRAILER_BYTES)?;
+        let Some(offset) = seal::offset_in_trailer(&trailer) else { return Ok(None) };
+        let bytes = sys::read_range(
+            file,
+            u64::from(offset),
+            to_usize(length.saturating_sub(u64::from(offset))),
+        )?;
+        let position = Position::new(header.number, offset);
+        let Ok(frame) = Frame::verified(&bytes, header.seed(), position) else { return Ok(None) };
+        let whole = frame.header.kind == FrameKind::Seal && frame.header.bytes() == bytes.len();
+        let Ok(seal) = Seal::parse(frame.payload()) else { return Ok(None) };
+        let continues = seal.previous_chain == self.chain.hash
+            && (seal.table.is_empty() || seal.first_lsn == self.tail.lsn.next())
+            && (!seal.table.is_empty() || seal.last_lsn == self.tail.lsn);
+        if !whole || !continues {
+            return Err(Error::new(
+                &code::SEAL_MISMATCH,
+                "the segment's seal does not continue the segment before it",
+            )
+            .at_path(file.path())
+            .at_offset(u64::from(offset)));
+        }
+        if seal.last_lsn == self.control.durable_lsn {
+            self.crc_at_beacon = Some(frame.header.previous_crc);
+        }
+        self.chain = Chain { hash: seal.chain(), segment: header.number };
+        self.tail = Tail {
+            lsn: seal.last_lsn,
+            time: frame.header.time,
+            crc: frame.header.previous_crc,
+            digest: frame.header.digest,
+            frame: Position::NONE,
+            end: position,
+        };
+        Ok(Some(seal))
+    }
+
+    fn unsealed(
+        &mut self,
+        header: SegmentHeader,
+        file: Arc<dyn DiskFile>,
+        length: u64,
+    ) -> Result<Found> {
+        let number = header.number;
+        if self.settle {
+            file.sync()?;
+            file.drop_cache()?;
+        }
+        let bytes = sys::read_range(&*file, 0, to_usize(length))?;
+        if self.hole.is_some() && !self.resumes(&bytes, &header) {
+            self.note_behind(&bytes, header.seed(), SEGMENT_HEADER_BYTES);
+            let scan = scan::scan(&[], header.seed(), number, self.tail, Lsn::ZERO);
+            return Ok(Found { number, file, kind: FoundKind::Open { header, scan } });
+        }
+        self.hole = None;
+        let wanted = self.control.durable_lsn;
+        let scan = scan::scan(&bytes, header.seed(), number, self.tail, wanted);
+        self.crc_at_beacon = self.crc_at_beacon.or(scan.crc_at);
+        self.tail = scan.tail;
+        if scan.transactions == 0 {
+            self.tail.end = Position::new(number, scan.end);
+        }
+        if let Stop::Hole(malformed) = scan.stop {
+            self.hole = Some(Hole { segment: number, offset: scan.end, malformed });
+            self.hole_sealed |= number <= self.control.chain_segment;
+            self.note_behind(&bytes, header.seed(), scan.end as usize);
+        }
+        Ok(Found { number, file, kind: FoundKind::Open { header, scan } })
+    }
+
+    /// Whether the transaction after the tail stands first in these bytes: then the hole before
+    /// them hides no transaction, it is the seal that the crash interrupted.
+    fn resumes(&mut self, bytes: &[u8], header: &SegmentHeader) -> bool {
+        let first = bytes.get(SEGMENT_HEADER_BYTES..).unwrap_or_default();
+        let position = Position::new(header.number, offset_u32(SEGMENT_HEADER_BYTES));
+        let resumes = !self.hole_sealed
+            && scan::next(first, header.seed(), position, &self.tail)
+                .is_ok_and(|frame| frame.header.kind != FrameKind::Seal);
+        if resumes {
+            self.behind = Behind::default();
+        }
+        resumes
+    }
+
+    fn note_behind(&mut self, bytes: &[u8], seed: u32, from: usize) {
+        let found = scan::behind(bytes.get(from..).unwrap_or_default(), seed, self.tail.lsn);
+        self.behind.frames += found.frames;
+        self.behind.durable = self.behind.durable.max(found.durable);
+    }
+
+    /// A seal that was interrupted in the newest segment with frames, behind which only an unused
+    /// segment stands, is a hole like any other; nothing to settle. One that the beacon says was
+    /// complete is damage, wherever it stands.
+    fn settle_torn_seals(&mut self, segments: &[Found]) {
+        for found in segments {
+            if let FoundKind::Open { scan, .. } = &found.kind {
+                let sealed = found.number <= self.control.chain_segment;
+                if sealed && scan.seal.is_none() && self.hole.is_none() {
+                    self.hole_sealed = true;
+                    self.hole = Some(Hole {
+                        segment: found.number,
+                        offset: scan.end,
+                        malformed: Malformed { offset: 0, what: "seal of the segment" },
+                    });
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn to_usize(length: u64) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,325 @@
+//! The one writer: puts frames behind the tail, and goes on in the next segment when one is full.
+
+use std::sync::Arc;
+
+use super::Journal;
+use super::prepare::{Keeper, Prepared, Task};
+use super::segment::{Segment, Tail, offset_u32};
+use crate::error::{Error, Result, code};
+use crate::format::change::{Change, ChangeHeader};
+use crate::format::digest::StateDigest;
+use crate::format::frame::{
+    CRC, Checksum, FrameHeader, FrameKind, HEADER_BYTES, METADATA_BYTES_MAX,
+    TRANSACTION_BYTES_MAX, aligned,
+};
+use crate::format::seal::{Seal, TableEntry};
+use crate::format::segment::SEGMENT_HEADER_BYTES;
+use crate::lsn::{Lsn, Position};
+use crate::sys::DiskFile;
+use crate::sys::mmap::MapWriter;
+use crate::time::Timestamp;
+
+/// Pages are brought into memory this far ahead of the tail, in steps of this size.
+const POPULATE_STEP: usize = 8 << 20;
+/// And only by a writer that has appended this much: a command that writes one record must not
+/// have the kernel write megabytes of zeros.
+const POPULATE_AFTER: u64 = 256 << 10;
+
+/// A frame to append. Its number, time and digest are decided; its place is not.
+#[derive(Debug)]
+pub(crate) struct NewFrame<'a> {
+    pub(crate) lsn: Lsn,
+    pub(crate) time: Timestamp,
+    pub(crate) digest: StateDigest,
+    pub(crate) metadata: &'a [u8],
+    pub(crate) changes: &'a [Change<'a>],
+}
+
+/// The appending end of a journal.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    segment: u32,
+    file: Arc<dyn DiskFile>,
+    map: MapWriter,
+    /// Where frames must end, so that the seal fits behind.
+    limit: usize,
+    tail: Tail,
+    /// Changes in the active segment.
+    changes: u64,
+    /// Whether the next segment was asked for.
+    asked: bool,
+    populate: bool,
+    populated: usize,
+    appended_bytes: u64,
+    keeper: Keeper,
+    /// Reused: the headers of a frame's changes, and where in the frame they stand.
+    layout: Vec<(ChangeHeader, u32)>,
+}
+
+/// Where the writer begins.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) segment: Prepared,
+    pub(crate) tail: Tail,
+    pub(crate) changes: u64,
+    /// Whether to bring pages into memory ahead of the tail.
+    pub(crate) populate: bool,
+}
+
+impl Writer {
+    /// A writer behind `start.tail`, in a segment that is in the journal's table already.
+    pub(crate) fn new(journal: &Journal, keeper: Keeper, start: Start) -> Self {
+        let Prepared { header, file, map } = start.segment;
+        journal.sync.note_active(Arc::clone(&file));
+        Self {
+            segment: header.number,
+            limit: limit(&map),
+            populated: map.map().published(),
+            file,
+            map,
+            tail: start.tail,
+            changes: start.changes,
+            asked: false,
+            populate: start.populate,
+            appended_bytes: 0,
+            keeper,
+            layout: Vec::new(),
+        }
+    }
+
+    pub(crate) const fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Appends a frame; `positions` gets the place of each change. After an error nothing was
+    /// appended; if bytes may have been written, the journal is poisoned.
+    pub(crate) fn append(
+        &mut self,
+        journal: &Journal,
+        frame: &NewFrame<'_>,
+        positions: &mut Vec<Position>,
+    ) -> Result<Tail> {
+        assert_eq!(frame.lsn, self.tail.lsn.next(), "transactions are numbered without a gap");
+        assert!(frame.time >= self.tail.time, "commit times never go backwards");
+        let mut length = self.lay_out(frame)?;
+        if self.offset() + length > self.limit {
+            self.rotate(journal, length)?;
+            length = self.lay_out(frame)?;
+        }
+        let header = self.header(journal, frame, length);
+        let start = self.offset();
+        let crc = self.store(journal, frame, &header, start)?;
+        if self.map.is_beside() {
+            let bytes = self.map.pending(start, length);
+            if let Err(error) = self.file.write_at(start as u64, bytes) {
+                journal.sync.poison(&error);
+                return Err(error);
+            }
+        }
+        self.map.publish(start + length);
+        positions.clear();
+        let segment = self.segment;
+        positions.extend(
+            self.layout
+                .iter()
+                .map(|(_, back)| Position::new(segment, offset_u32(start + *back as usize))),
+        );
+        self.note(journal, frame, Tail {
+            lsn: frame.lsn,
+            time: frame.time,
+            crc,
+            digest: frame.digest,
+            frame: Position::new(segment, offset_u32(start)),
+            end: Position::new(segment, offset_u32(start + length)),
+        });
+        Ok(self.tail)
+    }
+
+    fn offset(&self) -> usize {
+        self.map.map().published()
+    }
+
+    /// Decides where each change stands if the frame begins at the tail; returns its length.
+    fn lay_out(&mut self, frame: &NewFrame<'_>) -> Result<usize> {
+        if frame.metadata.len() > METADATA_BYTES_MAX {
+            return Err(Error::new(
+                &code::METADATA_TOO_LARGE,
+                format!("the metadata takes {} bytes", frame.metadata.len()),
+            ));
+        }
+        let base = Position::new(self.segment, offset_u32(self.offset()));
+        let mut length = (HEADER_BYTES + frame.metadata.len()) as u64;
+        self.layout.clear();
+        for change in frame.changes {
+            let back = u32::try_from(length).map_err(|_| too_large(length))?;
+            let header = change.header(Position::from_bits(base.bits() + length), back);
+            length += (header.as_slice().len() + change.key.len()) as u64;
+            for image in [change.before, change.after].into_iter().flatten() {
+                length += image.bytes().len() as u64;
+            }
+            if length > TRANSACTION_BYTES_MAX {
+                return Err(too_large(length));
+            }
+            self.layout.push((header, back));
+        }
+        usize::try_from(aligned(length)).map_err(|_| too_large(length))
+    }
+
+    fn header(&self, journal: &Journal, frame: &NewFrame<'_>, length: usize) -> FrameHeader {
+        FrameHeader {
+            length: offset_u32(length),
+            crc: 0,
+            previous_crc: self.tail.crc,
+            kind: FrameKind::Transaction,
+            metadata_length: u16::try_from(frame.metadata.len()).unwrap_or(u16::MAX),
+            lsn: frame.lsn,
+            time: frame.time,
+            digest: frame.digest,
+            durable_lag: FrameHeader::durable_lag(frame.lsn, journal.sync.durable()),
+            changes: offset_u32(frame.changes.len()),
+        }
+    }
+
+    /// Writes the frame's bytes at `start`, its length last; returns its checksum.
+    fn store(
+        &mut self,
+        journal: &Journal,
+        frame: &NewFrame<'_>,
+        header: &FrameHeader,
+        start: usize,
+    ) -> Result<u32> {
+        let seed = journal.segment(self.segment)?.seed();
+        let mut checksum = Checksum::begin(seed, header.encode().as_slice());
+        let mut at = start + HEADER_BYTES;
+        let map = &mut self.map;
+        let mut piece = |bytes: &[u8]| {
+            checksum.update(bytes);
+            map.store(at, bytes);
+            at += bytes.len();
+        };
+        piece(frame.metadata);
+        for (change, (change_header, _)) in frame.changes.iter().zip(&self.layout) {
+            piece(change_header.as_slice());
+            piece(change.key);
+            for image in [change.before, change.after].into_iter().flatten() {
+                piece(image.bytes());
+            }
+        }
+        let padding = start + header.bytes() - at;
+        checksum.update([0; 8].get(..padding).unwrap_or_default());
+        let crc = checksum.finish();
+        let header = FrameHeader { crc, ..*header };
+        let encoded = header.encode();
+        self.map.store(start + CRC, encoded.as_slice().get(CRC..).unwrap_or_default());
+        self.map.store_length_word(start, header.length);
+        Ok(crc)
+    }
+
+    fn note(&mut self, journal: &Journal, frame: &NewFrame<'_>, tail: Tail) {
+        let start = tail.frame.offset();
+        if let Ok(segment) = journal.segment(self.segment) {
+            segment.set_verified(start as usize);
+            segment.note(TableEntry { lsn: frame.lsn, time: frame.time, offset: start });
+        }
+        self.changes += frame.changes.len() as u64;
+        self.appended_bytes += tail.end.bits() - tail.frame.bits();
+        self.tail = tail;
+        journal.sync.note_appended(tail);
+        self.look_ahead();
+    }
+
+    /// Has the next segment, and the next pages of this one, made ready.
+    fn look_ahead(&mut self) {
+        let offset = self.offset();
+        if !self.asked && offset > self.limit / 2 && self.appended_bytes > POPULATE_AFTER {
+            self.asked = true;
+            self.keeper.ask(Task::Prepare(self.segment + 1));
+        }
+        let due = self.populate
+            && self.appended_bytes > POPULATE_AFTER
+            && offset + POPULATE_STEP / 2 > self.populated
+            && self.populated < self.limit;
+        if due {
+            let from = self.populated.max(offset);
+            self.populated = from + POPULATE_STEP;
+            self.keeper.ask(Task::Populate {
+                map: Arc::clone(self.map.map()),
+                offset: from,
+                length: POPULATE_STEP,
+            });
+        }
+    }
+
+    /// Goes on in the next segment, which will hold a frame of `needed` bytes.
+    fn rotate(&mut self, journal: &Journal, needed: usize) -> Result<()> {
+        let number = self.segment + 1;
+        let usual = journal.mould.identity.segment_bytes;
+        let content = (SEGMENT_HEADER_BYTES + needed) as u64;
+        let fits_usual = content + Seal::reserve(usual) <= usual;
+        let next = if fits_usual {
+            self.take_next(number)?
+        } else {
+            self.give_up_next(journal)?;
+            // The reserve itself grows with the segment, by less than a thousandth.
+            let bytes = content + Seal::reserve(content + content / 256);
+            journal.mould.cast(number, bytes, journal.clock.now())?
+        };
+        let segment = Segment::new(next.header, Arc::clone(&next.file), Arc::clone(next.map.map()));
+        journal.add(segment)?;
+        journal.sync.note_active(Arc::clone(&next.file));
+        let full = std::mem::replace(&mut self.map, next.map);
+        self.keeper.ask(Task::Seal {
+            number: self.segment,
+            map: full,
+            tail: self.tail,
+            changes: self.changes,
+        });
+        self.segment = number;
+        self.file = next.file;
+        self.limit = limit(&self.map);
+        self.populated = self.offset();
+        self.changes = 0;
+        Ok(())
+    }
+
+    fn take_next(&mut self, number: u32) -> Result<Prepared> {
+        if !self.asked {
+            self.keeper.ask(Task::Prepare(number));
+        }
+        // Asked anew if this fails: the disk may have room by then.
+        self.asked = false;
+        self.keeper.take()
+    }
+
+    /// Removes a segment of the usual size that was made ready, since a larger one is needed.
+    fn give_up_next(&mut self, journal: &Journal) -> Result<()> {
+        if self.asked {
+            self.asked = false;
+            let unused = self.keeper.take()?;
+            journal.mould.disk.remove(unused.file.path())?;
+        }
+        Ok(())
+    }
+
+    /// Ends the background thread and removes a segment that was made ready and not used.
+    pub(crate) fn stop(&mut self, journal: &Journal) -> Result<()> {
+        if let Some(unused) = self.keeper.stop() {
+            journal.mould.disk.remove(unused.file.path())?;
+            journal.mould.disk.sync_dir(&journal.mould.root.join(crate::format::names::JOURNAL))?;
+        }
+        Ok(())
+    }
+}
+
+/// Where frames must end in a segment, so that its seal fits behind them.
+fn limit(map: &MapWriter) -> usize {
+    let length = map.map().length() as u64;
+    usize::try_from(length.saturating_sub(Seal::reserve(length))).unwrap_or(0)
+}
+
+fn too_large(length: u64) -> Error {
+    Error::new(
+        &code::TRANSACTION_TOO_LARGE,
+        format!("the transaction takes {length} bytes or more, the limit is {TRANSACTION_BYTES_MAX}"),
+    )
+}

@@ -1,0 +1,213 @@
+//! Memory maps of segments: the only unsafe code of the crate.
+//!
+//! The promise is kept by two rules that every function here enforces itself:
+//!
+//! * Bytes below the *published* mark are never written again. A slice is only ever given out over
+//!   such bytes, so it can't change under its borrower.
+//! * Bytes at or above the mark are written by one [`MapWriter`] alone, of which a map has at most
+//!   one, and are read by nobody but it; the exception is a frame's length word, which is read and
+//!   written as an atomic.
+//!
+//! What remains is that nobody else changes or truncates the file. The engine holds the store's
+//! lock while it writes, allocates before it maps, never shortens a file below the published mark,
+//! and files are its owner's alone; `docs/unsafe.md` says what happens when somebody does it anyway.
+
+use std::fs::File;
+use std::io;
+use std::slice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
+
+/// A mapped segment.
+#[derive(Debug)]
+pub(crate) struct Map {
+    raw: MmapRaw,
+    length: usize,
+    /// How many bytes from the start are published.
+    published: AtomicUsize,
+    access: Kind,
+    /// Whether a [`MapWriter`] exists.
+    claimed: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    ReadOnly,
+    Shared,
+    Beside,
+}
+
+impl Map {
+    /// Maps a file for reading. Nothing is published yet, see [`Map::advance`].
+    pub(crate) fn read_only(file: &File, length: usize) -> io::Result<Self> {
+        let raw = MmapOptions::new().len(length).map_raw_read_only(file)?;
+        Ok(Self::new(raw, length, Kind::ReadOnly))
+    }
+
+    /// Maps a file for appending. Its space must be allocated.
+    pub(crate) fn appendable(file: &File, length: usize) -> io::Result<Self> {
+        let raw = MmapOptions::new().len(length).map_raw(file)?;
+        Ok(Self::new(raw, length, Kind::Shared))
+    }
+
+    /// Memory of its own, zeroed, for appending where a map of the file is not safe.
+    pub(crate) fn beside(length: usize) -> io::Result<Self> {
+        let raw = MmapRaw::from(MmapMut::map_anon(length)?);
+        Ok(Self::new(raw, length, Kind::Beside))
+    }
+
+    fn new(raw: MmapRaw, length: usize, access: Kind) -> Self {
+        assert!(length <= raw.len(), "the map must hold what it promises");
+        Self {
+            raw,
+            length,
+            published: AtomicUsize::new(0),
+            access,
+            claimed: AtomicBool::new(false),
+        }
+    }
+
+    /// Bytes of the map.
+    pub(crate) const fn length(&self) -> usize {
+        self.length
+    }
+
+    /// How many bytes from the start may be read.
+    pub(crate) fn published(&self) -> usize {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// Published bytes; `None` if they are not all published.
+    pub(crate) fn load(&self, offset: usize, length: usize) -> Option<&[u8]> {
+        let end = offset.checked_add(length)?;
+        if end > self.published() {
+            return None;
+        }
+        // SAFETY(map-offset): offset <= published <= length of the map, so the pointer stays in it.
+        let start = unsafe { self.raw.as_mut_ptr().add(offset) };
+        // SAFETY(map-load): the bytes lie below the published mark: initialised (a map is), never
+        // written again, and mapped for as long as `self` is borrowed.
+        Some(unsafe { slice::from_raw_parts(start, length) })
+    }
+
+    /// The number at `offset`, which another process may be about to publish; `None` beyond the
+    /// map or off alignment.
+    pub(crate) fn load_length_word(&self, offset: usize) -> Option<u32> {
+        Some(u32::from_le(self.length_word(offset)?.load(Ordering::Acquire)))
+    }
+
+    fn length_word(&self, offset: usize) -> Option<&AtomicU32> {
+        let fits = offset.checked_add(size_of::<u32>()).is_some_and(|end| end <= self.length);
+        if !fits || !offset.is_multiple_of(align_of::<AtomicU32>()) {
+            return None;
+        }
+        // SAFETY(map-word-offset): the word lies inside the map, as was just checked.
+        let word = unsafe { self.raw.as_mut_ptr().add(offset) }.cast::<u32>();
+        // SAFETY(map-word): aligned, mapped while `self` is borrowed; unpublished words are only
+        // accessed as atomics, published ones are never written again.
+        Some(unsafe { AtomicU32::from_ptr(word) })
+    }
+
+    /// Publishes what another process appended, or what a sealed file holds, up to `end`.
+    ///
+    /// # Panics
+    /// On a map for appending: there only its writer publishes.
+    pub(crate) fn advance(&self, end: usize) {
+        assert_eq!(self.access, Kind::ReadOnly, "only the writer publishes what it appends");
+        assert!(end <= self.length, "published bytes lie inside the map");
+        self.published.fetch_max(end, Ordering::AcqRel);
+    }
+
+    /// The one writer of this map; `None` if there is one or the map is for reading.
+    pub(crate) fn claim(self: &Arc<Self>) -> Option<MapWriter> {
+        if self.access == Kind::ReadOnly || self.claimed.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        Some(MapWriter { map: Arc::clone(self) })
+    }
+
+    /// Brings pages into memory, ready to be written, so that appending does not fault.
+    /// Kernels before 5.14 can't; then the first store to each page faults instead.
+    pub(crate) fn populate(&self, offset: usize, length: usize) {
+        let end = offset.saturating_add(length).min(self.length);
+        if self.access == Kind::Shared && offset < end {
+            // Nothing depends on it but speed.
+            drop(self.raw.advise_range(Advice::PopulateWrite, offset, end - offset));
+        }
+    }
+}
+
+/// The right to write the unpublished part of a map.
+#[derive(Debug)]
+pub(crate) struct MapWriter {
+    map: Arc<Map>,
+}
+
+impl MapWriter {
+    pub(crate) fn map(&self) -> &Arc<Map> {
+        &self.map
+    }
+
+    /// Writes unpublished bytes.
+    ///
+    /// # Panics
+    /// When the bytes are published or lie beyond the map: the caller has counted wrongly.
+    pub(crate) fn store(&mut self, offset: usize, bytes: &[u8]) {
+        self.check(offset, bytes.len());
+        // SAFETY(map-store-offset): the range lies inside the map, as was just checked.
+        let start = unsafe { self.map.raw.as_mut_ptr().add(offset) };
+        // SAFETY(map-store): the target is unpublished, so no slice over it exists, and `&mut self`
+        // of the only writer means that nobody else writes it. `bytes` is a slice, and slices of
+        // this map are over published bytes, so the two do not overlap.
+        unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    }
+
+    /// Writes a frame's length, after everything else of the frame: a reader that sees the
+    /// length sees the frame.
+    pub(crate) fn store_length_word(&mut self, offset: usize, length: u32) {
+        self.check(offset, size_of::<u32>());
+        if let Some(word) = self.map.length_word(offset) {
+            word.store(length.to_le(), Ordering::Release);
+        }
+    }
+
+    /// Gives everything below `end` to readers, for ever.
+    pub(crate) fn publish(&mut self, end: usize) {
+        assert!(
+            self.map.published() <= end && end <= self.map.length,
+            "the published mark only moves forward and stays inside the map"
+        );
+        self.map.published.store(end, Ordering::Release);
+    }
+
+    /// Bytes that were stored and not yet published, to be written to a file beside.
+    pub(crate) fn pending(&self, offset: usize, length: usize) -> &[u8] {
+        self.check(offset, length);
+        // SAFETY(map-pending-offset): the range lies inside the map, as was just checked.
+        let start = unsafe { self.map.raw.as_mut_ptr().add(offset) };
+        // SAFETY(map-pending): unpublished bytes are written through `&mut self` alone, and `self`
+        // is borrowed; a map's bytes are initialised.
+        unsafe { slice::from_raw_parts(start, length) }
+    }
+
+    /// Whether stores must also be written to the file.
+    pub(crate) fn is_beside(&self) -> bool {
+        self.map.access == Kind::Beside
+    }
+
+    fn check(&self, offset: usize, length: usize) {
+        let end = offset.checked_add(length);
+        assert!(
+            offset >= self.map.published() && end.is_some_and(|end| end <= self.map.length),
+            "only unpublished bytes inside the map are written"
+        );
+    }
+}
+
+impl Drop for MapWriter {
+    fn drop(&mut self) {
+        self.map.claimed.store(false, Ordering::Release);
+    }
+}
