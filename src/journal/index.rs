@@ -53,31 +53,26 @@ impl Journal {
         let mut found = None;
         while low <= high {
             let middle = low + (high - low) / 2;
-            // A segment without a transaction lies between two clean ends; look to its left.
-            let first = self.table.get(middle).and_then(|segment| {
-                segment.first().map(|entry| (segment, entry))
-            });
-            match first {
-                Some((segment, entry)) if before(&entry) => {
+            match self.occupied_up_to(middle, low) {
+                Some((segment, first)) if before(&first) => {
                     found = Some(segment);
                     low = middle + 1;
                 }
-                Some(_) => high = middle - 1,
-                None => match self.occupied_left_of(middle, low) {
-                    Some(left) => high = left,
-                    None => low = middle + 1,
-                },
+                Some((segment, _)) => high = segment.number() - 1,
+                None => low = middle + 1,
             }
         }
         let segment = found?;
         Some((segment, segment.newest_entry(before)?))
     }
 
-    /// The nearest segment left of `number`, not below `least`, that holds a transaction.
-    fn occupied_left_of(&self, number: u32, least: u32) -> Option<u32> {
-        (least..number)
-            .rev()
-            .find(|number| self.table.get(*number).is_some_and(|segment| segment.first().is_some()))
+    /// The newest segment up to `number`, and not below `least`, that holds a transaction, with its
+    /// first one: recovery leaves segments without any.
+    fn occupied_up_to(&self, number: u32, least: u32) -> Option<(&Segment, TableEntry)> {
+        (least..=number).rev().find_map(|number| {
+            let segment = self.table.get(number)?;
+            Some((segment, segment.first()?))
+        })
     }
 }
 

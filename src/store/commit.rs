@@ -1,0 +1,360 @@
+//! The write path, start to end. One function serves a single put and a batch.
+
+use std::collections::BTreeMap;
+
+use super::catalogue::{COLLECTIONS, CatalogueRecord};
+use super::engine::{Engine, Section, lock};
+use super::options::Durability;
+use super::transaction::{Expectation, Slot, Transaction};
+use crate::error::{Conflict, Error, Result, code};
+use crate::format::change::Change;
+use crate::format::digest::{CollectionSeed, StateDigest};
+use crate::format::image::{CodecId, Image, Op};
+use crate::journal::segment::Tail;
+use crate::journal::writer::NewFrame;
+use crate::lsn::{Lsn, Position};
+use crate::state::{Applied, Head, State, apply};
+use crate::time::Timestamp;
+
+/// What a commit wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit<T> {
+    pub(crate) lsn: Lsn,
+    pub(crate) time: Timestamp,
+    pub(crate) changes: u32,
+    pub(crate) value: T,
+}
+
+impl<T> Commit<T> {
+    /// The transaction's number; of a transaction without a change, the newest one it could see.
+    #[must_use]
+    pub const fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// The commit time.
+    #[must_use]
+    pub const fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// How many records were changed.
+    #[must_use]
+    pub const fn changes(&self) -> u32 {
+        self.changes
+    }
+
+    /// Whether there was nothing to write, and so no transaction in the journal.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.changes == 0
+    }
+
+    /// What the closure of [`Store::write`](super::Store::write) returned.
+    #[must_use]
+    pub const fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// What the closure of [`Store::write`](super::Store::write) returned.
+    #[must_use]
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
+    pub(crate) fn with_value<U>(self, value: U) -> Commit<U> {
+        Commit { lsn: self.lsn, time: self.time, changes: self.changes, value }
+    }
+}
+
+/// Commits a transaction and returns when it is as durable as the store promises.
+///
+/// Once the frame is appended there is no way back: an error after that poisons the journal, and
+/// the transaction is then present or absent, whole, and was never acknowledged.
+pub(crate) fn commit(engine: &Engine, transaction: &Transaction<'_>) -> Result<Commit<()>> {
+    let commit = append(engine, transaction)?;
+    if engine.durability == Durability::Sync && !commit.is_empty() {
+        engine.journal.sync.wait(commit.lsn)?;
+    }
+    publish(engine, &commit);
+    Ok(commit)
+}
+
+/// Lets readers see, and subscribers hear, what is as durable as the store promises.
+pub(crate) fn publish(engine: &Engine, commit: &Commit<()>) {
+    match engine.durability {
+        Durability::Sync => engine.publish(engine.journal.sync.durable().min(engine.state().lsn)),
+        Durability::Interval(_) | Durability::Process => engine.publish(commit.lsn),
+    }
+}
+
+/// The writer section: everything up to the sync, one transaction at a time.
+pub(crate) fn append(engine: &Engine, transaction: &Transaction<'_>) -> Result<Commit<()>> {
+    let writing = engine.writing()?;
+    let mut section = lock(&writing.section);
+    // Checked inside the section: who waited for it may have waited for the one that failed.
+    engine.writing()?;
+    engine.journal.sync.check()?;
+    let Section { writer, positions, metadata } = &mut *section;
+    let tail = *writer.tail();
+
+    let names = resolve(engine, transaction)?;
+    validate(engine, transaction, &names)?;
+    let records = catalogue_records(&names)?;
+    let captured = capture(engine, transaction, &names, &records)?;
+    if captured.is_empty() {
+        return Ok(Commit { lsn: tail.lsn, time: tail.time, changes: 0, value: () });
+    }
+
+    let (lsn, time) = number(engine, transaction, &tail);
+    metadata.clear();
+    transaction.metadata.encode(metadata);
+    let changes: Vec<Change<'_>> = captured.iter().map(|captured| captured.change).collect();
+    let frame = NewFrame {
+        lsn,
+        time,
+        digest: digest_after(tail.digest, &captured),
+        metadata,
+        changes: &changes,
+    };
+    let end = writer.append(&engine.journal, &frame, positions)?;
+
+    for new in &names.new {
+        engine.catalogue.insert(new.id, &new.name, lsn);
+    }
+    let applied = changes.iter().zip(&*positions).map(|(change, position)| Applied {
+        collection: change.collection,
+        key: change.key,
+        op: change.op,
+        position: *position,
+    });
+    apply(&mut engine.state_mut(), lsn, applied);
+    engine.note_appended(end.end.bits() - end.frame.bits());
+    let user_changes = captured.len() - records.len();
+    Ok(Commit { lsn, time, changes: u32::try_from(user_changes).unwrap_or(u32::MAX), value: () })
+}
+
+/// The next number and the commit time, which never goes back behind the one before.
+fn number(engine: &Engine, transaction: &Transaction<'_>, tail: &Tail) -> (Lsn, Timestamp) {
+    let wanted = transaction.time.unwrap_or_else(|| engine.journal.clock.now());
+    (tail.lsn.next(), wanted.max(tail.time))
+}
+
+/// The collections that a transaction named before they existed.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// What a provisional id stands for, if it is not new any more or is about to be created.
+    ids: BTreeMap<u32, u32>,
+    new: Vec<NewCollection>,
+}
+
+#[derive(Debug)]
+struct NewCollection {
+    id: u32,
+    name: String,
+    seed: CollectionSeed,
+}
+
+impl Names {
+    fn id(&self, collection: u32) -> u32 {
+        self.ids.get(&collection).copied().unwrap_or(collection)
+    }
+}
+
+/// Decides the ids of collections that the transaction is the first to write to.
+pub(crate) fn resolve(engine: &Engine, transaction: &Transaction<'_>) -> Result<Names> {
+    let mut names = Names::default();
+    let mut next = engine.catalogue.next_id();
+    for (provisional, name) in transaction.new_collections() {
+        let written = transaction.writes_to(provisional);
+        let id = match engine.catalogue.by_name(&name) {
+            Some(entry) => entry.id,
+            None if written => {
+                let id = next;
+                next += 1;
+                let seed = CollectionSeed::of(&name);
+                names.new.push(NewCollection { id, name, seed });
+                id
+            }
+            None => continue,
+        };
+        names.ids.insert(provisional, id);
+    }
+    if next as usize >= crate::journal::table::ENTRIES_MAX {
+        return Err(Error::new(
+            &code::INVALID_COLLECTION_NAME,
+            "the store holds as many collections as it can",
+        ));
+    }
+    Ok(names)
+}
+
+/// Refuses a transaction whose reads do not hold any more or whose expectations fail.
+pub(crate) fn validate(
+    engine: &Engine,
+    transaction: &Transaction<'_>,
+    names: &Names,
+) -> Result<()> {
+    let state = engine.state();
+    let mut conflicts = Vec::new();
+    for (slot, expectation) in transaction.expectations() {
+        let head = live_head(&state, names, slot);
+        let lsn = head.map_or(Lsn::ZERO, |head| head.lsn());
+        let holds = match expectation {
+            Expectation::Version(expected) => lsn == *expected,
+        };
+        if !holds {
+            conflicts.push(transaction.conflict(slot, lsn));
+        }
+    }
+    if !conflicts.is_empty() {
+        return Err(refusal(&code::EXPECTATION_FAILED, "is not as expected", conflicts));
+    }
+    if state.lsn == transaction.snapshot {
+        return Ok(());
+    }
+    let reads = transaction.reads();
+    for slot in &reads.records {
+        if let Some(head) = state.head(names.id(slot.collection), &slot.key) {
+            if head.lsn() > transaction.snapshot {
+                conflicts.push(transaction.conflict(slot, head.lsn()));
+            }
+        }
+    }
+    for (collection, range) in &reads.ranges {
+        let id = names.id(*collection);
+        if let Some((key, head)) =
+            state.changed_since(id, range.as_bounds(), transaction.snapshot)
+        {
+            let slot = Slot { collection: *collection, key: key.to_vec() };
+            conflicts.push(transaction.conflict(&slot, head.lsn()));
+        }
+    }
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    Err(refusal(&code::CONFLICT, "was changed after this transaction read it", conflicts))
+}
+
+fn refusal(code: &'static crate::error::Code, what: &str, conflicts: Vec<Conflict>) -> Error {
+    let first = conflicts.first().map_or_else(String::new, |conflict| {
+        let key = String::from_utf8_lossy(&conflict.key);
+        let by = match conflict.lsn {
+            Lsn::ZERO => "it is absent".to_owned(),
+            lsn => format!("its version is LSN {lsn}"),
+        };
+        format!("the record {}/{} {what}: {by}", conflict.collection, key.escape_debug())
+    });
+    let more = match conflicts.len() {
+        0 | 1 => String::new(),
+        count => format!(", and {} more", count - 1),
+    };
+    Error::new(code, format!("{first}{more}")).with_conflicts(conflicts)
+}
+
+fn live_head(state: &State, names: &Names, slot: &Slot) -> Option<Head> {
+    state.head(names.id(slot.collection), &slot.key).filter(|head| !head.is_deleted())
+}
+
+/// The records of new collections, as they will stand in `$collections`.
+fn catalogue_records(names: &Names) -> Result<Vec<Vec<u8>>> {
+    names
+        .new
+        .iter()
+        .map(|new| {
+            serde_json::to_vec(&CatalogueRecord { id: new.id }).map_err(|source| {
+                Error::new(&code::ENCODE, "the catalogue record can't be written")
+                    .with_source(source)
+            })
+        })
+        .collect()
+}
+
+/// A change with its before image, and what it is to the digest.
+#[derive(Debug)]
+pub(crate) struct Captured<'a> {
+    pub(crate) change: Change<'a>,
+    /// `None` for the store's own collections, which the digest leaves out.
+    seed: Option<CollectionSeed>,
+}
+
+/// The net changes with their before images, straight from the mapped journal.
+fn capture<'a>(
+    engine: &'a Engine,
+    transaction: &'a Transaction<'_>,
+    names: &'a Names,
+    records: &'a [Vec<u8>],
+) -> Result<Vec<Captured<'a>>> {
+    let mut captured = Vec::with_capacity(names.new.len() + transaction.writes().len());
+    for (new, record) in names.new.iter().zip(records) {
+        let change = Change {
+            op: Op::Create,
+            collection: COLLECTIONS,
+            previous: Position::NONE,
+            key: new.name.as_bytes(),
+            before: None,
+            after: Some(Image::new(record, CodecId::Json)),
+        };
+        captured.push(Captured { change, seed: None });
+    }
+    for write in transaction.writes() {
+        let collection = names.id(write.slot.collection);
+        let head = engine.state().head(collection, &write.slot.key);
+        let before = match head.filter(|head| !head.is_deleted()) {
+            Some(head) => {
+                engine.change_of(collection, &write.slot.key, head.position)?.1.after
+            }
+            None => None,
+        };
+        let after = write.image();
+        let op = match (before, after) {
+            (None, None) => continue,
+            (None, Some(_)) => Op::Create,
+            (Some(_), Some(_)) => Op::Update,
+            (Some(_), None) => Op::Delete,
+        };
+        let change = Change {
+            op,
+            collection,
+            previous: head.map_or(Position::NONE, |head| head.position),
+            key: &write.slot.key,
+            before,
+            after,
+        };
+        captured.push(Captured { change, seed: seed_of(engine, names, collection)? });
+    }
+    Ok(captured)
+}
+
+fn seed_of(engine: &Engine, names: &Names, collection: u32) -> Result<Option<CollectionSeed>> {
+    if let Some(new) = names.new.iter().find(|new| new.id == collection) {
+        return Ok(Some(new.seed));
+    }
+    let entry = engine.catalogue.by_id(collection)?;
+    Ok((!entry.is_system()).then_some(entry.seed))
+}
+
+fn digest_after(digest: StateDigest, captured: &[Captured<'_>]) -> StateDigest {
+    captured.iter().fold(digest, |digest, Captured { change, seed }| match seed {
+        Some(seed) => digest.replaced(*seed, change.key, change.before, change.after),
+        None => digest,
+    })
+}
+
+/// What a commit would write now; nothing is numbered or written.
+pub(crate) fn preview(
+    engine: &Engine,
+    transaction: &Transaction<'_>,
+) -> Result<Vec<(String, Vec<u8>, Op)>> {
+    let names = resolve(engine, transaction)?;
+    validate(engine, transaction, &names)?;
+    let captured = capture(engine, transaction, &names, &[])?;
+    let name = |id: u32| match names.new.iter().find(|new| new.id == id) {
+        Some(new) => Ok(new.name.clone()),
+        None => engine.catalogue.by_id(id).map(|entry| entry.name.to_string()),
+    };
+    captured
+        .iter()
+        .map(|Captured { change, .. }| Ok((name(change.collection)?, change.key.to_vec(), change.op)))
+        .collect()
+}

@@ -1,0 +1,259 @@
+//! What all handles of an open store share: the journal, the state folded from it, and who reads
+//! and writes them.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
+
+use super::catalogue::Catalogue;
+use super::maintenance::{Behind, Checkpointer};
+use super::options::Durability;
+use crate::error::{Error, Result, code};
+use crate::format::change::Change;
+use crate::format::frame::Frame;
+use crate::format::image::Op;
+use crate::format::store_header::StoreHeader;
+use crate::journal::recover::Notice;
+use crate::journal::segment::Tail;
+use crate::journal::writer::Writer;
+use crate::journal::{Flusher, Journal};
+use crate::lsn::{Lsn, Position};
+use crate::state::{Head, State};
+use crate::sys::lock::Lock;
+
+/// An open store.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) root: PathBuf,
+    pub(crate) identity: StoreHeader,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) durability: Durability,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) checkpoint_bytes: u64,
+    pub(crate) behind: Behind,
+    state: RwLock<State>,
+    /// The newest transaction that readers may see.
+    visible: AtomicU64,
+    /// What only the process that writes has; `None` for a reader.
+    pub(crate) writing: Option<Writing>,
+    /// Taken by whoever follows another process's writer.
+    pub(crate) following: Mutex<Tail>,
+    #[cfg(feature = "tokio")]
+    pub(crate) announcement: tokio::sync::watch::Sender<u64>,
+}
+
+/// The writing side.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    /// The writer section: one transaction at a time is numbered, appended and applied.
+    pub(crate) section: Mutex<Section>,
+    pub(crate) closed: AtomicBool,
+    pub(crate) background: Mutex<Background>,
+}
+
+/// What the writer section owns.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) writer: Writer,
+    /// Reused: the places of the changes of the frame appended last.
+    pub(crate) positions: Vec<Position>,
+    /// Reused: encoded metadata.
+    pub(crate) metadata: Vec<u8>,
+}
+
+/// Threads and the lock, taken apart on closing.
+#[derive(Debug)]
+pub(crate) struct Background {
+    pub(crate) flusher: Option<Flusher>,
+    pub(crate) checkpointer: Option<Checkpointer>,
+    pub(crate) lock: Option<Lock>,
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) root: PathBuf,
+    pub(crate) identity: StoreHeader,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) state: State,
+    pub(crate) tail: Tail,
+    pub(crate) durability: Durability,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) checkpoint_bytes: u64,
+    /// The LSN of the checkpoint that opening started from.
+    pub(crate) checkpoint_lsn: Lsn,
+    pub(crate) writing: Option<Writing>,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let head = parts.state.lsn;
+        Self {
+            root: parts.root,
+            identity: parts.identity,
+            journal: parts.journal,
+            catalogue: parts.catalogue,
+            durability: parts.durability,
+            notices: parts.notices,
+            checkpoint_bytes: parts.checkpoint_bytes,
+            behind: Behind::new(parts.checkpoint_lsn),
+            state: RwLock::new(parts.state),
+            visible: AtomicU64::new(head.get()),
+            writing: parts.writing,
+            following: Mutex::new(parts.tail),
+            #[cfg(feature = "tokio")]
+            announcement: tokio::sync::watch::Sender::new(head.get()),
+        }
+    }
+
+    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest transaction that readers may see.
+    pub(crate) fn visible(&self) -> Lsn {
+        Lsn::new(self.visible.load(Ordering::Acquire))
+    }
+
+    /// Lets readers see everything up to `lsn`.
+    pub(crate) fn publish(&self, lsn: Lsn) {
+        let before = self.visible.fetch_max(lsn.get(), Ordering::AcqRel);
+        if before < lsn.get() {
+            #[cfg(feature = "tokio")]
+            self.announcement.send_if_modified(|seen| {
+                let newer = *seen < lsn.get();
+                *seen = lsn.get().max(*seen);
+                newer
+            });
+        }
+    }
+
+    /// The writing side.
+    pub(crate) fn writing(&self) -> Result<&Writing> {
+        match &self.writing {
+            Some(writing) if writing.closed.load(Ordering::Acquire) => {
+                Err(Error::new(&code::CLOSED, "the store is closed").at_path(&self.root))
+            }
+            Some(writing) => Ok(writing),
+            None => {
+                Err(Error::new(&code::READ_ONLY, "the store is open for reading")
+                    .at_path(&self.root))
+            }
+        }
+    }
+
+    pub(crate) fn is_writer(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Counts appended bytes, and asks for a checkpoint when one is due.
+    pub(crate) fn note_appended(&self, bytes: u64) {
+        if self.behind.add(bytes, self.checkpoint_bytes) {
+            if let Some(writing) = &self.writing {
+                if let Some(checkpointer) = &lock(&writing.background).checkpointer {
+                    checkpointer.ask();
+                }
+            }
+        }
+    }
+
+    /// The change that made a record what it was at `lsn`; `None` if it did not exist then. Walks
+    /// the record's versions from the newest back: the cost is theirs alone.
+    pub(crate) fn version_at(&self, head: Head, lsn: Lsn) -> Result<Option<(Frame<'_>, Change<'_>)>> {
+        if head.is_deleted() && head.lsn() <= lsn {
+            return Ok(None);
+        }
+        let mut position = head.position;
+        while !position.is_none() {
+            let (frame, change) = self.journal.change(position)?;
+            if frame.header.lsn <= lsn {
+                return Ok((change.op != Op::Delete).then_some((frame, change)));
+            }
+            position = change.previous;
+        }
+        Ok(None)
+    }
+
+    /// The newest change of a record, which must be the record's.
+    pub(crate) fn change_of(
+        &self,
+        collection: u32,
+        key: &[u8],
+        position: Position,
+    ) -> Result<(Frame<'_>, Change<'_>)> {
+        let (frame, change) = self.journal.change(position)?;
+        if change.collection == collection && change.key == key {
+            return Ok((frame, change));
+        }
+        let what = "index, which leads to another record,";
+        Err(self.journal.damaged(&frame, crate::format::cursor::Malformed { offset: 0, what }))
+    }
+
+    /// Refuses a moment that the journal does not hold, and names the window.
+    pub(crate) fn check_window(&self, lsn: Lsn) -> Result<()> {
+        let (first, head) = (self.journal.first(), self.visible());
+        if lsn <= head && lsn >= first.previous() {
+            return Ok(());
+        }
+        let message = if head == Lsn::ZERO {
+            format!("LSN {lsn} lies outside what is kept: the store has no transaction yet")
+        } else {
+            format!("LSN {lsn} lies outside what is kept, LSN {first} to {head}")
+        };
+        Err(Error::new(&code::OUTSIDE_WINDOW, message).at_path(&self.root))
+    }
+
+    /// Ends the threads, notes a clean shutdown, and gives up the lock. What can still be done is
+    /// done even if something fails; the first failure is returned.
+    pub(crate) fn close(&self) -> Result<()> {
+        let Some(writing) = &self.writing else { return Ok(()) };
+        if writing.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // Taken out first: a commit holds the writer section when it looks for the checkpointer.
+        let checkpointer = lock(&writing.background).checkpointer.take();
+        drop(checkpointer);
+        let flusher = lock(&writing.background).flusher.take();
+        if let Some(mut flusher) = flusher {
+            flusher.stop(&self.journal);
+        }
+        let mut section = lock(&writing.section);
+        let healthy = self.journal.sync.check();
+        let tail = section.writer.tail().lsn;
+        let closed = healthy
+            .and_then(|()| self.journal.sync.wait(tail))
+            .and_then(|()| section.writer.stop(&self.journal))
+            .and_then(|()| self.checkpoint_on_close())
+            .and_then(|()| self.journal.write_beacon(None, true));
+        if closed.is_err() {
+            // The thread must not outlive the lock; what it leaves undone, recovery does.
+            drop(section.writer.stop(&self.journal));
+        }
+        drop(section);
+        lock(&writing.background).lock = None;
+        #[cfg(feature = "tokio")]
+        self.announcement.send_modify(|_| {});
+        closed
+    }
+}
+
+/// Closes the store if nobody has. Whoever needs to know whether that worked calls
+/// [`Store::close`](super::Store::close); a crash here is a crash anywhere.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        drop(self.close());
+    }
+}
+
+/// A lock whose holder never leaves it inconsistent: what it guards is changed in one step, or the
+/// journal is poisoned.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

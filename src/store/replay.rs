@@ -1,0 +1,136 @@
+//! Folding the journal into the state: on opening, and when following another process's writer.
+//! Everything that was promised when a transaction was written is checked when it is read again.
+
+use super::catalogue::{COLLECTIONS, Catalogue, CatalogueRecord};
+use super::engine::{Engine, lock};
+use crate::error::{Error, Result, code};
+use crate::format::change::Change;
+use crate::format::digest::StateDigest;
+use crate::format::frame::Frame;
+use crate::format::image::{Image, Op};
+use crate::journal::Journal;
+use crate::lsn::{Lsn, Position};
+use crate::state::{Applied, State, apply};
+
+/// Applies the transactions after the state's LSN up to `to`. `digest` is that of the state.
+pub(crate) fn replay(
+    journal: &Journal,
+    catalogue: &Catalogue,
+    state: &mut State,
+    mut digest: StateDigest,
+    to: Lsn,
+) -> Result<StateDigest> {
+    let mut changes = Vec::new();
+    for frame in journal.frames(state.lsn.next(), to) {
+        let frame = frame?;
+        changes.clear();
+        for found in frame.changes() {
+            let (position, change) =
+                found.map_err(|malformed| journal.damaged(&frame, malformed))?;
+            learn(catalogue, &frame, &change)?;
+            check_chain(journal, state, &frame, &change)?;
+            let entry = catalogue.by_id(change.collection)?;
+            if !entry.is_system() {
+                digest = digest.replaced(entry.seed, change.key, change.before, change.after);
+            }
+            changes.push(Applied {
+                collection: change.collection,
+                key: change.key,
+                op: change.op,
+                position,
+            });
+        }
+        if digest != frame.header.digest {
+            return Err(mismatch(journal, &frame, digest));
+        }
+        apply(state, frame.header.lsn, changes.iter().copied());
+    }
+    Ok(digest)
+}
+
+/// Takes in a collection that this transaction creates.
+fn learn(catalogue: &Catalogue, frame: &Frame<'_>, change: &Change<'_>) -> Result<()> {
+    match (change.collection, change.after) {
+        (COLLECTIONS, Some(image)) => learn_record(catalogue, change.key, image, frame.header.lsn),
+        _ => Ok(()),
+    }
+}
+
+/// Takes in a collection from its record in `$collections`.
+pub(crate) fn learn_record(
+    catalogue: &Catalogue,
+    key: &[u8],
+    image: Image<'_>,
+    lsn: Lsn,
+) -> Result<()> {
+    let wrong = || Error::new(&code::FRAME_DAMAGED, "a record of $collections is wrong").at_lsn(lsn);
+    let record: CatalogueRecord = serde_json::from_slice(image.bytes())
+        .map_err(|source| wrong().with_source(source))?;
+    let name = std::str::from_utf8(key).map_err(|source| wrong().with_source(source))?;
+    if catalogue.by_name(name).is_some() {
+        // A follower may see it both in the checkpoint and in the transaction.
+        return Ok(());
+    }
+    if catalogue.insert(record.id, name, lsn) { Ok(()) } else { Err(wrong()) }
+}
+
+/// A change must continue the record's newest change: lead to it, and start from what it left.
+pub(crate) fn check_chain(
+    journal: &Journal,
+    state: &State,
+    frame: &Frame<'_>,
+    change: &Change<'_>,
+) -> Result<()> {
+    let head = state.head(change.collection, change.key);
+    let known = head.map_or(Position::NONE, |head| head.position);
+    let before = match head {
+        Some(head) if !head.is_deleted() => journal.change(head.position)?.1.after,
+        Some(_) | None => None,
+    };
+    if change.op == Op::Read || (known == change.previous && before == change.before) {
+        return Ok(());
+    }
+    let key = String::from_utf8_lossy(change.key);
+    let path = journal.segment(frame.position.segment())?.file.path();
+    Err(Error::new(
+        &code::IMAGE_CHAIN_BROKEN,
+        format!(
+            "the before image of {:?} in collection {} is not what the change before it left",
+            key, change.collection
+        ),
+    )
+    .at_path(path)
+    .at_offset(u64::from(frame.position.offset()))
+    .at_lsn(frame.header.lsn))
+}
+
+fn mismatch(journal: &Journal, frame: &Frame<'_>, digest: StateDigest) -> Error {
+    let recorded = frame.header.digest;
+    let error = Error::new(
+        &code::DIGEST_MISMATCH,
+        format!("replaying gives the state digest {digest}, recorded is {recorded}"),
+    )
+    .at_lsn(frame.header.lsn);
+    match journal.segment(frame.position.segment()) {
+        Ok(segment) => error.at_path(segment.file.path()),
+        Err(_) => error,
+    }
+}
+
+/// Takes in what another process has appended since.
+pub(crate) fn refresh(engine: &Engine) -> Result<Lsn> {
+    if engine.is_writer() {
+        return Ok(engine.visible());
+    }
+    let mut tail = lock(&engine.following);
+    let before = *tail;
+    let after = engine.journal.follow(before)?;
+    if after.lsn > before.lsn {
+        let mut state = engine.state_mut();
+        replay(&engine.journal, &engine.catalogue, &mut state, before.digest, after.lsn)?;
+    }
+    *tail = after;
+    drop(tail);
+    engine.publish(after.lsn);
+    Ok(after.lsn)
+}

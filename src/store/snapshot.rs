@@ -1,0 +1,135 @@
+//! The store at one moment.
+
+use std::sync::Arc;
+
+use super::CollectionInfo;
+use super::codec::{self, Codec};
+use super::collection::{Collection, KeyRange, check_key};
+use super::engine::Engine;
+use super::record::{self, Record, Scan};
+use crate::error::Result;
+use crate::format::digest::StateDigest;
+use crate::lsn::Lsn;
+use crate::time::Timestamp;
+
+/// A read-only view of the store at one LSN. Taking one costs nothing, and what is written later
+/// does not show.
+///
+/// ```
+/// use afterimage::{Collection, Raw, Store};
+///
+/// const ROOMS: Collection<[u8], Raw> = Collection::new("rooms");
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("hotel.store");
+/// let store = Store::open(&path)?;
+/// store.write(|tx| tx.put(&ROOMS, "204", b"open".as_slice()))?;
+/// let before = store.snapshot();
+/// store.write(|tx| tx.put(&ROOMS, "204", b"closed".as_slice()))?;
+/// assert_eq!(before.get(&ROOMS, "204")?, Some(b"open".as_slice()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    engine: Arc<Engine>,
+    lsn: Lsn,
+}
+
+impl Snapshot {
+    pub(crate) fn new(engine: Arc<Engine>, lsn: Lsn) -> Self {
+        Self { engine, lsn }
+    }
+
+    /// The last transaction in view.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// When that transaction was committed; `None` for the empty store.
+    #[must_use]
+    pub fn time(&self) -> Option<Timestamp> {
+        match self.engine.journal.find(self.lsn) {
+            Ok(frame) => Some(frame.header.time),
+            // Zero, the empty store, has no transaction and so no time.
+            Err(_) => None,
+        }
+    }
+
+    /// A record's value; with the codecs `Raw` and `Rkyv` borrowed straight from the map.
+    ///
+    /// # Errors
+    /// `Invalid` if the value is of another type or codec, or the key over its limit; `Corrupt`.
+    pub fn get<T: ?Sized, C: Codec<T>>(
+        &self,
+        collection: &Collection<T, C>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Option<C::View<'_>>> {
+        let Some(entry) = self.engine.catalogue.by_name(collection.name()) else {
+            return Ok(None);
+        };
+        match record::read(&self.engine, entry.id, key.as_ref(), self.lsn)? {
+            Some(record) => codec::decode::<T, C>(record.image()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A record, by name and bytes.
+    ///
+    /// # Errors
+    /// `NotFound` if there never was such a collection; `Invalid`, `Corrupt`.
+    pub fn record(&self, collection: &str, key: &[u8]) -> Result<Option<Record<'_>>> {
+        check_key(key)?;
+        let entry = self.engine.catalogue.existing(collection)?;
+        record::read(&self.engine, entry.id, key, self.lsn)
+    }
+
+    /// The records of a range in key order, from both ends. A collection that did not exist yet at
+    /// this moment is empty.
+    ///
+    /// # Errors
+    /// `NotFound` if there never was such a collection; each item may be `Corrupt`.
+    pub fn scan(&self, collection: &str, range: KeyRange) -> Result<Scan<'_>> {
+        let entry = self.engine.catalogue.existing(collection)?;
+        if entry.created > self.lsn {
+            return Ok(Scan::empty(&self.engine, self.lsn));
+        }
+        Ok(Scan::new(&self.engine, entry.id, range, self.lsn))
+    }
+
+    /// The collections that existed at this moment, by name. Counting the records of the past means
+    /// looking at each; those of the newest state are counted already.
+    ///
+    /// # Errors
+    /// `Corrupt` if a record can't be read.
+    pub fn collections(&self) -> Result<Vec<CollectionInfo>> {
+        let mut found = Vec::new();
+        for entry in self.engine.catalogue.iter().filter(|entry| entry.created <= self.lsn) {
+            let newest = {
+                let state = self.engine.state();
+                (state.lsn == self.lsn).then(|| state.live(entry.id))
+            };
+            let records = match newest {
+                Some(records) => records,
+                None => Scan::new(&self.engine, entry.id, KeyRange::all(), self.lsn)
+                    .try_fold(0, |count, record| record.map(|_| count + 1))?,
+            };
+            if records > 0 || !entry.is_system() {
+                found.push(CollectionInfo::new(entry, records));
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    /// The digest of the state, as it was recorded with the transaction.
+    ///
+    /// # Errors
+    /// `Corrupt` if the transaction can't be read.
+    pub fn digest(&self) -> Result<StateDigest> {
+        if self.lsn == Lsn::ZERO {
+            return Ok(StateDigest::default());
+        }
+        Ok(self.engine.journal.find(self.lsn)?.header.digest)
+    }
+}

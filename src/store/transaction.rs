@@ -1,0 +1,534 @@
+//! A transaction: reads at a snapshot, buffers its writes, holds no lock while user code runs.
+
+use std::cell::{Ref, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::codec::{self, Codec};
+use super::collection::{Collection, KeyRange, check_image, check_key, check_name};
+use super::commit::{self, Commit};
+use super::engine::Engine;
+use super::record::Record;
+use crate::error::{Conflict, Error, Result, code};
+use crate::format::frame::TRANSACTION_BYTES_MAX;
+use crate::format::image::{CodecId, Image, Op};
+use crate::format::metadata::Metadata;
+use crate::lsn::Lsn;
+use crate::time::Timestamp;
+
+/// Changes that commit together or not at all, over any collections.
+///
+/// It reads the store as it was when it began, sees its own writes, and is serializable: it only
+/// commits if everything it read still holds.
+///
+/// ```
+/// use afterimage::{Collection, Raw, Store};
+///
+/// const ROOMS: Collection<[u8], Raw> = Collection::new("rooms");
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("hotel.store");
+/// let store = Store::open(&path)?;
+/// let mut tx = store.begin()?;
+/// tx.actor("desk-2").message("renovation");
+/// tx.put(&ROOMS, "204", b"closed".as_slice())?;
+/// let commit = tx.commit()?;
+/// assert_eq!(commit.changes(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Transaction<'s> {
+    engine: &'s Engine,
+    pub(crate) snapshot: Lsn,
+    pub(crate) metadata: Metadata,
+    pub(crate) time: Option<Timestamp>,
+    writes: Vec<Write>,
+    /// Where in `writes` a record stands.
+    slots: BTreeMap<Slot, usize>,
+    expectations: Vec<(Slot, Expectation)>,
+    reads: RefCell<Reads>,
+    /// Collections that did not exist when they were named; their provisional ids count down.
+    new_collections: RefCell<Vec<String>>,
+    bytes: u64,
+}
+
+/// A record, by the id of its collection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slot {
+    pub(crate) collection: u32,
+    pub(crate) key: Vec<u8>,
+}
+
+/// The net write of one record.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) slot: Slot,
+    after: Option<OwnedImage>,
+}
+
+#[derive(Debug)]
+struct OwnedImage {
+    bytes: Vec<u8>,
+    codec: CodecId,
+    schema: u32,
+}
+
+impl Write {
+    pub(crate) fn image(&self) -> Option<Image<'_>> {
+        let after = self.after.as_ref()?;
+        Some(Image::new(&after.bytes, after.codec).with_schema(after.schema))
+    }
+}
+
+/// What must hold at commit, whatever was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expectation {
+    /// The record's version is this LSN; zero: it is absent.
+    Version(Lsn),
+}
+
+/// What was read, and so must not change before the commit.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    pub(crate) records: Vec<Slot>,
+    pub(crate) ranges: Vec<(u32, KeyRange)>,
+}
+
+/// One change that a commit would write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviewChange {
+    /// The record's collection.
+    pub collection: String,
+    /// The record's key.
+    pub key: Vec<u8>,
+    /// What would happen to it.
+    pub op: Op,
+}
+
+impl<'s> Transaction<'s> {
+    pub(crate) fn new(engine: &'s Engine, snapshot: Lsn) -> Self {
+        Self {
+            engine,
+            snapshot,
+            metadata: Metadata::default(),
+            time: None,
+            writes: Vec::new(),
+            slots: BTreeMap::new(),
+            expectations: Vec::new(),
+            reads: RefCell::default(),
+            new_collections: RefCell::default(),
+            bytes: 0,
+        }
+    }
+
+    /// Names who does it.
+    pub fn actor(&mut self, actor: impl Into<String>) -> &mut Self {
+        self.metadata.actor = Some(actor.into());
+        self
+    }
+
+    /// Says why.
+    pub fn message(&mut self, message: impl Into<String>) -> &mut Self {
+        self.metadata.message = Some(message.into());
+        self
+    }
+
+    /// Names what it belongs to: a request, a job, a conversation.
+    pub fn correlation(&mut self, correlation: impl Into<String>) -> &mut Self {
+        self.metadata.correlation = Some(correlation.into());
+        self
+    }
+
+    /// Names what caused it.
+    pub fn causation(&mut self, causation: impl Into<String>) -> &mut Self {
+        self.metadata.causation = Some(causation.into());
+        self
+    }
+
+    /// Notes anything else, by name.
+    pub fn attribute(
+        &mut self,
+        name: impl Into<String>,
+        value: impl Into<serde_json::Value>,
+    ) -> &mut Self {
+        self.metadata.attributes.insert(name.into(), value.into());
+        self
+    }
+
+    /// Gives the commit time, for histories that are taken over from elsewhere. It is raised where
+    /// it would go back behind the transaction before.
+    pub fn at_time(&mut self, time: Timestamp) -> &mut Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// The moment at which this transaction reads.
+    #[must_use]
+    pub fn snapshot_lsn(&self) -> Lsn {
+        self.snapshot
+    }
+
+    /// Sets a record's value, whether it exists or not.
+    ///
+    /// # Errors
+    /// `Invalid` if name, key or value are over their limits or the codec refuses the value.
+    pub fn put<T: ?Sized, C: Codec<T>>(
+        &mut self,
+        collection: &Collection<T, C>,
+        key: impl AsRef<[u8]>,
+        value: &T,
+    ) -> Result<()> {
+        let bytes = C::encode(value)?;
+        self.put_image(collection.name(), key.as_ref(), Image::new(&bytes, C::ID))
+    }
+
+    /// Creates a record. The commit fails with `Conflict` if it exists by then.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); `Conflict` if this transaction has written the record already.
+    pub fn insert<T: ?Sized, C: Codec<T>>(
+        &mut self,
+        collection: &Collection<T, C>,
+        key: impl AsRef<[u8]>,
+        value: &T,
+    ) -> Result<()> {
+        let bytes = C::encode(value)?;
+        self.insert_image(collection.name(), key.as_ref(), Image::new(&bytes, C::ID))
+    }
+
+    /// Deletes a record; says whether it existed.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name or key; `Corrupt` if the record can't be read.
+    pub fn delete<T: ?Sized, C>(
+        &mut self,
+        collection: &Collection<T, C>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<bool> {
+        self.delete_record(collection.name(), key.as_ref())
+    }
+
+    /// Reads a record: as this transaction wrote it, else as it was when the transaction began.
+    ///
+    /// # Errors
+    /// `Invalid` if the value is of another type or codec; `Corrupt` if it can't be read.
+    pub fn get<T: ?Sized, C: Codec<T>>(
+        &self,
+        collection: &Collection<T, C>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Option<C::View<'_>>> {
+        match self.image(collection.name(), key.as_ref())? {
+            Some(image) => codec::decode::<T, C>(image).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Demands that the record's version is `lsn` when this commits; zero: that it is absent.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name or key.
+    pub fn expect_lsn<T: ?Sized, C>(
+        &mut self,
+        collection: &Collection<T, C>,
+        key: impl AsRef<[u8]>,
+        lsn: Lsn,
+    ) -> Result<()> {
+        self.expect_record_lsn(collection.name(), key.as_ref(), lsn)
+    }
+
+    /// [`put`](Self::put), by name and bytes.
+    ///
+    /// # Errors
+    /// `Invalid` if name, key or value are over their limits.
+    pub fn put_image(&mut self, collection: &str, key: &[u8], image: Image<'_>) -> Result<()> {
+        check_name(collection)?;
+        self.set(self.slot(collection, key)?, Some(image))
+    }
+
+    /// [`insert`](Self::insert), by name and bytes.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub fn insert_image(&mut self, collection: &str, key: &[u8], image: Image<'_>) -> Result<()> {
+        check_name(collection)?;
+        let slot = self.slot(collection, key)?;
+        if self.slots.contains_key(&slot) {
+            return Err(Error::new(
+                &code::EXPECTATION_FAILED,
+                "the record was written by this transaction already",
+            )
+            .with_conflicts(vec![self.conflict(&slot, self.snapshot)]));
+        }
+        self.expectations.push((slot.clone(), Expectation::Version(Lsn::ZERO)));
+        self.set(slot, Some(image))
+    }
+
+    /// [`delete`](Self::delete), by name and bytes.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    pub fn delete_record(&mut self, collection: &str, key: &[u8]) -> Result<bool> {
+        check_name(collection)?;
+        let existed = self.image(collection, key)?.is_some();
+        self.set(self.slot(collection, key)?, None)?;
+        Ok(existed)
+    }
+
+    /// [`expect_lsn`](Self::expect_lsn), by name and bytes.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name or key.
+    pub fn expect_record_lsn(&mut self, collection: &str, key: &[u8], lsn: Lsn) -> Result<()> {
+        let slot = self.slot(collection, key)?;
+        self.expectations.push((slot, Expectation::Version(lsn)));
+        Ok(())
+    }
+
+    /// Reads a record, by name and bytes. A record that this transaction wrote has no LSN yet and
+    /// shows the moment at which the transaction reads.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name or key; `Corrupt` if it can't be read.
+    pub fn record(&self, collection: &str, key: &[u8]) -> Result<Option<Record<'_>>> {
+        let slot = self.slot(collection, key)?;
+        if let Some(write) = self.own_write(&slot) {
+            return Ok(write.image().map(|image| Record {
+                key: &write.slot.key,
+                image,
+                lsn: self.snapshot,
+                time: self.time.unwrap_or_default(),
+            }));
+        }
+        self.stored(slot)
+    }
+
+    /// All records of a range in key order, own writes included. The whole range must be as it was
+    /// when the transaction commits.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name; `Corrupt` if a record can't be read.
+    pub fn scan(&self, collection: &str, range: &KeyRange) -> Result<Vec<Record<'_>>> {
+        let id = self.collection_id(collection);
+        self.reads.borrow_mut().ranges.push((id, range.clone()));
+        let stored = super::record::Scan::new(self.engine, id, range.clone(), self.snapshot);
+        let mut records = BTreeMap::new();
+        for record in stored {
+            let record = record?;
+            records.insert(record.key(), record);
+        }
+        for write in &self.writes {
+            if write.slot.collection != id || !range.contains(&write.slot.key) {
+                continue;
+            }
+            match write.image() {
+                Some(image) => {
+                    let (lsn, time) = (self.snapshot, self.time.unwrap_or_default());
+                    let key = &write.slot.key[..];
+                    records.insert(key, Record { key, image, lsn, time });
+                }
+                None => {
+                    records.remove(&write.slot.key[..]);
+                }
+            }
+        }
+        Ok(records.into_values().collect())
+    }
+
+    /// What a commit would write now. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn preview(&self) -> Result<Vec<PreviewChange>> {
+        let changes = commit::preview(self.engine, self)?;
+        let change = |(collection, key, op)| PreviewChange { collection, key, op };
+        Ok(changes.into_iter().map(change).collect())
+    }
+
+    /// Commits, and returns when the transaction is as durable as the store promises.
+    ///
+    /// # Errors
+    /// [`Rejected`], which turns into its error by `?`: `Conflict` with the records concerned and
+    /// the transaction given back; `Full`, nothing was written; `Poisoned` or `Io`, the transaction
+    /// is present or absent as a whole after opening again, and was not acknowledged.
+    pub fn commit(self) -> Result<Commit<()>, Rejected<'s>> {
+        match commit::commit(self.engine, &self) {
+            Ok(commit) => Ok(commit),
+            Err(error) => Err(Rejected { error, transaction: Box::new(self) }),
+        }
+    }
+
+    /// Commits without blocking the task for the sync: ten thousand tasks may wait for one.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    #[cfg(feature = "tokio")]
+    pub async fn commit_async(self) -> Result<Commit<()>, Rejected<'s>> {
+        let engine = self.engine;
+        let appended = match commit::append(engine, &self) {
+            Ok(commit) => commit,
+            Err(error) => return Err(Rejected { error, transaction: Box::new(self) }),
+        };
+        if engine.durability == super::Durability::Sync && !appended.is_empty() {
+            if let Err(error) = super::subscribe::durable(engine, appended.lsn).await {
+                return Err(Rejected { error, transaction: Box::new(self) });
+            }
+        }
+        commit::publish(engine, &appended);
+        Ok(appended)
+    }
+
+    /// Gives the transaction up; so does dropping it.
+    pub fn rollback(self) {
+        drop(self);
+    }
+
+    /// Writes a record of one of the store's own collections.
+    pub(crate) fn put_system(&mut self, collection: u32, key: &[u8], bytes: &[u8]) -> Result<()> {
+        check_key(key)?;
+        let slot = Slot { collection, key: key.to_vec() };
+        self.set(slot, Some(Image::new(bytes, CodecId::Json)))
+    }
+
+    pub(crate) fn delete_system(&mut self, collection: u32, key: &[u8]) -> Result<()> {
+        self.set(Slot { collection, key: key.to_vec() }, None)
+    }
+
+    pub(crate) fn expect_system(&mut self, collection: u32, key: &[u8], lsn: Lsn) {
+        let slot = Slot { collection, key: key.to_vec() };
+        self.expectations.push((slot, Expectation::Version(lsn)));
+    }
+
+    pub(crate) fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
+    pub(crate) fn writes_to(&self, collection: u32) -> bool {
+        self.writes.iter().any(|write| write.slot.collection == collection && write.after.is_some())
+    }
+
+    pub(crate) fn expectations(&self) -> &[(Slot, Expectation)] {
+        &self.expectations
+    }
+
+    pub(crate) fn reads(&self) -> Ref<'_, Reads> {
+        self.reads.borrow()
+    }
+
+    /// Collections that did not exist when they were named, with their provisional ids.
+    pub(crate) fn new_collections(&self) -> Vec<(u32, String)> {
+        (0..).map(|index| u32::MAX - index).zip(self.new_collections.borrow().clone()).collect()
+    }
+
+    pub(crate) fn conflict(&self, slot: &Slot, lsn: Lsn) -> Conflict {
+        let provisional = (u32::MAX - slot.collection) as usize;
+        let collection = match self.engine.catalogue.by_id(slot.collection) {
+            Ok(entry) => entry.name.to_string(),
+            Err(_) => self.new_collections.borrow().get(provisional).cloned().unwrap_or_default(),
+        };
+        Conflict { collection, key: slot.key.clone(), lsn }
+    }
+
+    fn slot(&self, collection: &str, key: &[u8]) -> Result<Slot> {
+        check_key(key)?;
+        Ok(Slot { collection: self.collection_id(collection), key: key.to_vec() })
+    }
+
+    fn collection_id(&self, name: &str) -> u32 {
+        if let Some(entry) = self.engine.catalogue.by_name(name) {
+            return entry.id;
+        }
+        let mut new = self.new_collections.borrow_mut();
+        let index = new.iter().position(|known| known == name).unwrap_or_else(|| {
+            new.push(name.to_owned());
+            new.len() - 1
+        });
+        u32::MAX - u32::try_from(index).unwrap_or(0)
+    }
+
+    fn own_write(&self, slot: &Slot) -> Option<&Write> {
+        self.writes.get(*self.slots.get(slot)?)
+    }
+
+    fn image(&self, collection: &str, key: &[u8]) -> Result<Option<Image<'_>>> {
+        Ok(self.record(collection, key)?.map(|record| record.image()))
+    }
+
+    fn stored(&self, slot: Slot) -> Result<Option<Record<'_>>> {
+        let record =
+            super::record::read(self.engine, slot.collection, &slot.key, self.snapshot)?;
+        self.reads.borrow_mut().records.push(slot);
+        Ok(record)
+    }
+
+    fn set(&mut self, slot: Slot, image: Option<Image<'_>>) -> Result<()> {
+        if let Some(image) = image {
+            check_image(image)?;
+        }
+        let size = |image: Option<Image<'_>>| image.map_or(0, |image| image.bytes().len() as u64);
+        let before = self.own_write(&slot).map_or(0, |write| size(write.image()));
+        let bytes = self.bytes - before + size(image);
+        if bytes > TRANSACTION_BYTES_MAX {
+            return Err(Error::new(
+                &code::TRANSACTION_TOO_LARGE,
+                format!("the transaction's values take {bytes} bytes"),
+            ));
+        }
+        self.bytes = bytes;
+        let after = image.map(|image| OwnedImage {
+            bytes: image.bytes().to_vec(),
+            codec: image.codec(),
+            schema: image.schema(),
+        });
+        match self.slots.get(&slot).and_then(|index| self.writes.get_mut(*index)) {
+            Some(write) => write.after = after,
+            None => {
+                self.slots.insert(slot.clone(), self.writes.len());
+                self.writes.push(Write { slot, after });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Transaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction")
+            .field("snapshot", &self.snapshot)
+            .field("writes", &self.writes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A transaction that did not commit, with the reason. Turns into its [`Error`] by `?`.
+#[derive(Debug)]
+pub struct Rejected<'s> {
+    error: Error,
+    transaction: Box<Transaction<'s>>,
+}
+
+impl<'s> Rejected<'s> {
+    /// The reason.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The transaction, whose writes are still there.
+    #[must_use]
+    pub fn into_transaction(self) -> Transaction<'s> {
+        *self.transaction
+    }
+}
+
+impl fmt::Display for Rejected<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Rejected<'_> {}
+
+impl From<Rejected<'_>> for Error {
+    fn from(rejected: Rejected<'_>) -> Self {
+        rejected.error
+    }
+}
