@@ -132,6 +132,31 @@ impl fmt::Debug for Image<'_> {
     }
 }
 
+/// An image of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedImage {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// How to read them.
+    pub codec: CodecId,
+    /// The version of the value's shape.
+    pub schema: u32,
+}
+
+impl OwnedImage {
+    /// The image, borrowed.
+    #[must_use]
+    pub fn as_image(&self) -> Image<'_> {
+        Image::new(&self.bytes, self.codec).with_schema(self.schema)
+    }
+}
+
+impl From<Image<'_>> for OwnedImage {
+    fn from(image: Image<'_>) -> Self {
+        Self { bytes: image.bytes().to_vec(), codec: image.codec(), schema: image.schema() }
+    }
+}
+
 /// What a change did to its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {

@@ -45,7 +45,7 @@ impl Head {
 }
 
 /// The state after one LSN.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
     collections: BTreeMap<u32, Records>,
     /// The last transaction applied.
@@ -53,7 +53,7 @@ pub(crate) struct State {
 }
 
 /// The records of one collection.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Records {
     heads: BTreeMap<Box<[u8]>, Head>,
     live: u64,

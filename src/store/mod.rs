@@ -16,7 +16,7 @@ mod options;
 mod past;
 mod points;
 mod record;
-mod replay;
+pub(crate) mod replay;
 mod revision;
 mod snapshot;
 mod status;
@@ -54,7 +54,7 @@ pub use record::{Record, Scan};
 pub use snapshot::Snapshot;
 pub use status::{Stats, Status};
 #[cfg(feature = "tokio")]
-pub use subscribe::{OwnedChange, OwnedImage, OwnedTransaction, Subscription};
+pub use subscribe::{OwnedChange, OwnedTransaction, Subscription};
 pub use transaction::{PreviewChange, Rejected, Transaction};
 
 /// An open store. A cheap handle: clones share it, and any thread may use one.

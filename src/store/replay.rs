@@ -12,40 +12,95 @@ use crate::journal::Journal;
 use crate::lsn::{Lsn, Position};
 use crate::state::{Applied, State, apply};
 
-/// Applies the transactions after the state's LSN up to `to`. `digest` is that of the state.
+/// Applies the transactions after the state's LSN up to `to`. `digest` is that of the state. Stops
+/// at the first transaction that is not what it must be.
 pub(crate) fn replay(
     journal: &Journal,
     catalogue: &Catalogue,
     state: &mut State,
-    mut digest: StateDigest,
+    digest: StateDigest,
     to: Lsn,
 ) -> Result<StateDigest> {
-    let mut changes = Vec::new();
+    let mut digest = digest;
+    let mut applied = Vec::new();
     for frame in journal.frames(state.lsn.next(), to) {
         let frame = frame?;
-        changes.clear();
+        applied.clear();
         for found in frame.changes() {
             let (position, change) =
                 found.map_err(|malformed| journal.damaged(&frame, malformed))?;
             learn(catalogue, &frame, &change)?;
             check_chain(journal, state, &frame, &change)?;
-            let entry = catalogue.by_id(change.collection)?;
-            if !entry.is_system() {
-                digest = digest.replaced(entry.seed, change.key, change.before, change.after);
-            }
-            changes.push(Applied {
-                collection: change.collection,
-                key: change.key,
-                op: change.op,
-                position,
-            });
+            digest = digest_after(catalogue, digest, &change)?;
+            applied.push(applied_of(&change, position));
         }
         if digest != frame.header.digest {
             return Err(mismatch(journal, &frame, digest));
         }
-        apply(state, frame.header.lsn, changes.iter().copied());
+        apply(state, frame.header.lsn, applied.iter().copied());
     }
     Ok(digest)
+}
+
+/// A fold from the empty store that goes on behind what is wrong, for `verify`.
+#[derive(Debug)]
+pub(crate) struct Fold<'a> {
+    journal: &'a Journal,
+    catalogue: Catalogue,
+    pub(crate) state: State,
+    digest: StateDigest,
+}
+
+impl<'a> Fold<'a> {
+    pub(crate) fn new(journal: &'a Journal) -> Self {
+        let (catalogue, state) = (Catalogue::new(), State::default());
+        Self { journal, catalogue, state, digest: StateDigest::default() }
+    }
+
+    /// Checks a transaction against all before it and applies it; returns what is wrong.
+    pub(crate) fn check_and_apply(&mut self, frame: &Frame<'_>) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let mut applied = Vec::new();
+        for found in frame.changes() {
+            match found {
+                Ok((position, change)) => {
+                    let checked = learn(&self.catalogue, frame, &change)
+                        .and_then(|()| check_chain(self.journal, &self.state, frame, &change))
+                        .and_then(|()| digest_after(&self.catalogue, self.digest, &change));
+                    match checked {
+                        Ok(digest) => self.digest = digest,
+                        Err(error) => errors.push(error),
+                    }
+                    applied.push(applied_of(&change, position));
+                }
+                Err(malformed) => errors.push(self.journal.damaged(frame, malformed)),
+            }
+        }
+        if self.digest != frame.header.digest {
+            errors.push(mismatch(self.journal, frame, self.digest));
+            self.digest = frame.header.digest;
+        }
+        if frame.header.lsn == self.state.lsn.next() {
+            apply(&mut self.state, frame.header.lsn, applied);
+        }
+        errors
+    }
+}
+
+fn applied_of<'a>(change: &Change<'a>, position: Position) -> Applied<'a> {
+    Applied { collection: change.collection, key: change.key, op: change.op, position }
+}
+
+fn digest_after(
+    catalogue: &Catalogue,
+    digest: StateDigest,
+    change: &Change<'_>,
+) -> Result<StateDigest> {
+    let entry = catalogue.by_id(change.collection)?;
+    if entry.is_system() {
+        return Ok(digest);
+    }
+    Ok(digest.replaced(entry.seed, change.key, change.before, change.after))
 }
 
 /// Takes in a collection that this transaction creates.

@@ -9,7 +9,7 @@ use super::engine::Engine;
 use super::past::{ChangeView, TransactionView};
 use crate::error::{Error, Result, code};
 use crate::format::digest::StateDigest;
-use crate::format::image::{CodecId, Image, Op};
+use crate::format::image::{Op, OwnedImage};
 use crate::format::metadata::Metadata;
 use crate::lsn::Lsn;
 use crate::time::Timestamp;
@@ -56,23 +56,6 @@ pub struct OwnedChange {
     pub before: Option<OwnedImage>,
     /// The value after.
     pub after: Option<OwnedImage>,
-}
-
-/// An image of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnedImage {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// How to read them.
-    pub codec: CodecId,
-    /// The version of the value's shape.
-    pub schema: u32,
-}
-
-impl From<Image<'_>> for OwnedImage {
-    fn from(image: Image<'_>) -> Self {
-        Self { bytes: image.bytes().to_vec(), codec: image.codec(), schema: image.schema() }
-    }
 }
 
 impl OwnedTransaction {

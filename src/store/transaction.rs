@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::record::Record;
 use crate::error::{Conflict, Error, Result, code};
 use crate::format::frame::TRANSACTION_BYTES_MAX;
-use crate::format::image::{CodecId, Image, Op};
+use crate::format::image::{CodecId, Image, Op, OwnedImage};
 use crate::format::metadata::Metadata;
 use crate::lsn::Lsn;
 use crate::time::Timestamp;
@@ -65,17 +65,9 @@ pub(crate) struct Write {
     after: Option<OwnedImage>,
 }
 
-#[derive(Debug)]
-struct OwnedImage {
-    bytes: Vec<u8>,
-    codec: CodecId,
-    schema: u32,
-}
-
 impl Write {
     pub(crate) fn image(&self) -> Option<Image<'_>> {
-        let after = self.after.as_ref()?;
-        Some(Image::new(&after.bytes, after.codec).with_schema(after.schema))
+        self.after.as_ref().map(OwnedImage::as_image)
     }
 }
 
@@ -473,11 +465,7 @@ impl<'s> Transaction<'s> {
             ));
         }
         self.bytes = bytes;
-        let after = image.map(|image| OwnedImage {
-            bytes: image.bytes().to_vec(),
-            codec: image.codec(),
-            schema: image.schema(),
-        });
+        let after = image.map(OwnedImage::from);
         match self.slots.get(&slot).and_then(|index| self.writes.get_mut(*index)) {
             Some(write) => write.after = after,
             None => {

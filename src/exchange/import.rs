@@ -1,0 +1,313 @@
+//! Reading lines of change events into a store, transaction by transaction.
+
+use std::io::{BufRead, Read as _};
+
+use serde::Serialize;
+
+use super::event::Event;
+use crate::error::{Error, ErrorKind, Result, code};
+use crate::format::image::{CodecId, Image, Op, OwnedImage};
+use crate::json::Tree;
+use crate::lsn::Lsn;
+use crate::store::{Author, Commit, Progress, Store, Transaction};
+use crate::time::Timestamp;
+
+/// A line is at most this long: two images of a gigabyte each, in base64.
+pub const LINE_BYTES_MAX: u64 = 3 << 30;
+/// Lines that name no transaction are grouped by this many, unless told otherwise.
+const BATCH: usize = 1000;
+/// How often a group is tried again because another thread wrote what it touches.
+const ATTEMPTS_MAX: u32 = 64;
+
+/// How to import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Take the events' times as commit times; else they are kept as the attribute
+    /// `original_ts_us`.
+    pub keep_times: bool,
+    /// Take after images as the truth, whatever the store holds.
+    pub upsert: bool,
+    /// How many lines that name no transaction become one.
+    pub batch: usize,
+    /// Check everything and write nothing. Keeps the after images in memory.
+    pub dry_run: bool,
+    /// Who imports, and why; for events that do not say themselves.
+    pub author: Author,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self {
+            keep_times: false,
+            upsert: false,
+            batch: BATCH,
+            dry_run: false,
+            author: Author::default(),
+        }
+    }
+}
+
+/// What an import has done, or with `dry_run` would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ImportReport {
+    /// Transactions written.
+    pub transactions: u64,
+    /// Change events taken in.
+    pub changes: u64,
+    /// Records created.
+    pub created: u64,
+    /// Records updated.
+    pub updated: u64,
+    /// Records deleted.
+    pub deleted: u64,
+    /// The first transaction written; zero if none was.
+    pub first_lsn: Lsn,
+    /// The last transaction written; zero if none was.
+    pub last_lsn: Lsn,
+}
+
+impl Store {
+    /// Reads change events, one a line, and writes them transaction by transaction: each as soon as
+    /// the next line shows that it is complete. Memory is bounded by the largest transaction.
+    ///
+    /// # Errors
+    /// `Invalid` for a line that is no event and `Conflict` for one that contradicts the store, with
+    /// its number; nothing of its transaction is written, those before it are. `Io` from the input;
+    /// as [`Transaction::commit`].
+    pub fn import(
+        &self,
+        input: &mut dyn BufRead,
+        options: &ImportOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<ImportReport> {
+        let mut import = Import {
+            store: self,
+            options,
+            rehearsal: options.dry_run.then(|| self.rehearse()),
+            group: Vec::new(),
+            report: ImportReport::default(),
+        };
+        let mut line = Vec::new();
+        for number in 1_u64.. {
+            if !read_line(input, &mut line, number)? {
+                break;
+            }
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let event = Event::parse(&line).map_err(|error| at_line(number, error))?;
+            import.take(number, event)?;
+            let done = import.report.changes;
+            if done.is_multiple_of(256) {
+                progress(Progress { phase: "import", done, total: 0, unit: "changes" });
+            }
+        }
+        import.finish_group()?;
+        Ok(import.report)
+    }
+}
+
+/// Reads one line; `false` at the end of the input.
+fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>, number: u64) -> Result<bool> {
+    line.clear();
+    let read = input.take(LINE_BYTES_MAX + 1).read_until(b'\n', line).map_err(|source| {
+        Error::new(&code::IO, format!("could not read line {number}")).with_source(source)
+    })?;
+    if read as u64 > LINE_BYTES_MAX {
+        let message = format!("line {number} is longer than {LINE_BYTES_MAX} bytes");
+        return Err(Error::new(&code::INVALID_EVENT, message));
+    }
+    Ok(read > 0)
+}
+
+/// An error of one line names it; its kind stays.
+fn at_line(number: u64, error: Error) -> Error {
+    let code = match error.code().id {
+        id if id == code::INVALID_JSON.id => &code::INVALID_EVENT,
+        _ => error.code(),
+    };
+    Error::new(code, format!("line {number}: {}", error.message())).with_source(error)
+}
+
+struct Import<'s> {
+    store: &'s Store,
+    options: &'s ImportOptions,
+    /// What a dry run has seen so far.
+    rehearsal: Option<Transaction<'s>>,
+    /// The lines of the transaction that is being read, with their numbers.
+    group: Vec<(u64, Event)>,
+    report: ImportReport,
+}
+
+/// What applying one event did.
+#[derive(Clone, Copy)]
+enum Effect {
+    Created,
+    Updated,
+    Deleted,
+    Nothing,
+}
+
+impl<'s> Import<'s> {
+    fn take(&mut self, number: u64, event: Event) -> Result<()> {
+        let complete = self.group.first().is_some_and(|(_, first)| {
+            first.group != event.group
+                || (first.group.is_none() && self.group.len() >= self.options.batch.max(1))
+        });
+        if complete {
+            self.finish_group()?;
+        }
+        self.group.push((number, event));
+        Ok(())
+    }
+
+    fn finish_group(&mut self) -> Result<()> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        if let Some(rehearsal) = &mut self.rehearsal {
+            let effects = fill(rehearsal, &self.group, self.options)?;
+            self.note(&effects, None);
+            return Ok(());
+        }
+        for attempt in 1.. {
+            let mut tx = self.store.begin()?;
+            let effects = fill(&mut tx, &self.group, self.options)?;
+            sign(&mut tx, &self.group, self.options);
+            match tx.commit() {
+                Ok(commit) => {
+                    self.note(&effects, Some(&commit));
+                    break;
+                }
+                Err(rejected)
+                    if attempt < ATTEMPTS_MAX
+                        && rejected.error().code().id == code::CONFLICT.id => {}
+                Err(rejected) => {
+                    let number = self.group.first().map_or(0, |(number, _)| *number);
+                    let error = Error::from(rejected);
+                    return Err(if error.kind() == ErrorKind::Invalid {
+                        at_line(number, error)
+                    } else {
+                        error
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, effects: &[Effect], commit: Option<&Commit<()>>) {
+        let report = &mut self.report;
+        report.changes += self.group.len() as u64;
+        self.group.clear();
+        for effect in effects {
+            match effect {
+                Effect::Created => report.created += 1,
+                Effect::Updated => report.updated += 1,
+                Effect::Deleted => report.deleted += 1,
+                Effect::Nothing => {}
+            }
+        }
+        match commit {
+            Some(commit) if !commit.is_empty() => {
+                report.transactions += 1;
+                report.last_lsn = commit.lsn();
+                if report.first_lsn == Lsn::ZERO {
+                    report.first_lsn = commit.lsn();
+                }
+            }
+            Some(_) => {}
+            None => report.transactions += 1,
+        }
+    }
+}
+
+/// Puts the events of a group into a transaction; checks each against what it sees.
+fn fill(
+    tx: &mut Transaction<'_>,
+    group: &[(u64, Event)],
+    options: &ImportOptions,
+) -> Result<Vec<Effect>> {
+    group
+        .iter()
+        .map(|(number, event)| {
+            apply(tx, event, options.upsert).map_err(|error| at_line(*number, error))
+        })
+        .collect()
+}
+
+fn apply(tx: &mut Transaction<'_>, event: &Event, upsert: bool) -> Result<Effect> {
+    let exists = {
+        let record = tx.record(&event.collection, &event.key)?;
+        let current = record.as_ref().map(|record| record.image());
+        if !upsert {
+            check(event, current)?;
+        }
+        current.is_some()
+    };
+    match (&event.after, exists) {
+        (Some(after), _) => {
+            tx.put_image(&event.collection, &event.key, after.as_image())?;
+            Ok(if exists { Effect::Updated } else { Effect::Created })
+        }
+        (None, true) => {
+            tx.delete_record(&event.collection, &event.key)?;
+            Ok(Effect::Deleted)
+        }
+        (None, false) => Ok(Effect::Nothing),
+    }
+}
+
+/// Whether the event fits what the store holds.
+fn check(event: &Event, current: Option<Image<'_>>) -> Result<()> {
+    let what = match (event.op, current) {
+        (Some(Op::Create | Op::Read), Some(_)) => "it creates a record that exists",
+        (Some(Op::Update), None) => "it updates a record that does not exist",
+        (Some(Op::Delete), None) => "it deletes a record that does not exist",
+        (_, current) => match (&event.before, current) {
+            (Some(before), Some(current)) if !is_same(before, current) => {
+                "its before image is not what the store holds"
+            }
+            (Some(_), None) => "it has a before image and the record does not exist",
+            _ => return Ok(()),
+        },
+    };
+    let key = String::from_utf8_lossy(&event.key);
+    let key: String = key.chars().take(80).flat_map(char::escape_debug).collect();
+    let collection: String =
+        event.collection.chars().take(80).flat_map(char::escape_debug).collect();
+    Err(Error::new(&code::IMPORT_CONTRADICTION, format!("{collection}/{key}: {what}")))
+}
+
+/// Whether two images are the same value; JSON is compared by value and not by text.
+fn is_same(before: &OwnedImage, current: Image<'_>) -> bool {
+    if before.codec != current.codec() {
+        return false;
+    }
+    before.bytes == current.bytes()
+        || (before.codec == CodecId::Json
+            && match (Tree::parse(&before.bytes), Tree::parse(current.bytes())) {
+                (Ok(before), Ok(current)) => before == current,
+                _ => false,
+            })
+}
+
+/// Notes who, why and when.
+fn sign(tx: &mut Transaction<'_>, group: &[(u64, Event)], options: &ImportOptions) {
+    if let Some((_, first)) = group.first() {
+        tx.metadata = first.metadata.clone();
+    }
+    if tx.metadata.actor.is_none() {
+        tx.metadata.actor.clone_from(&options.author.actor);
+    }
+    if tx.metadata.message.is_none() {
+        tx.metadata.message.clone_from(&options.author.message);
+    }
+    if let Some(ts_us) = group.iter().find_map(|(_, event)| event.ts_us) {
+        if options.keep_times {
+            tx.at_time(Timestamp::from_micros(ts_us));
+        } else {
+            tx.attribute("original_ts_us", ts_us);
+        }
+    }
+}

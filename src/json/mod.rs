@@ -1,0 +1,182 @@
+//! JSON without loss: numbers stay the text they were written in, and never pass through a float.
+//!
+//! What is stored under the codec `json` is the compact form of [`normalise`]; comparing, showing
+//! and taking apart goes through [`Tree`].
+
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::{self, Write as _};
+
+pub use parse::JSON_DEPTH_MAX;
+
+use crate::error::Result;
+
+/// A JSON value.
+#[derive(Clone, Debug)]
+pub enum Tree {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number, as it was written.
+    Number(String),
+    /// A string.
+    String(String),
+    /// An array.
+    Array(Vec<Tree>),
+    /// An object in the order of its fields; each name once.
+    Object(Vec<(String, Tree)>),
+}
+
+impl Tree {
+    /// Reads one JSON value. Of fields with the same name the last one counts.
+    ///
+    /// # Errors
+    /// `Invalid` with the offset if the text is not JSON, is nested deeper than
+    /// [`JSON_DEPTH_MAX`], or holds a lone surrogate, which can't be kept.
+    ///
+    /// ```
+    /// use afterimage::json::Tree;
+    /// let tree = Tree::parse(br#"{"price": 1.10, "tags": ["new"]}"#)?;
+    /// assert_eq!(tree.to_string(), r#"{"price":1.10,"tags":["new"]}"#);
+    /// # Ok::<(), afterimage::Error>(())
+    /// ```
+    pub fn parse(text: &[u8]) -> Result<Self> {
+        parse::parse(text)
+    }
+
+    /// The field of this name, if this is an object that has it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Self> {
+        let Self::Object(fields) = self else { return None };
+        fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// The value at a path of names and array indices separated by dots.
+    #[must_use]
+    pub fn at_path(&self, path: &str) -> Option<&Self> {
+        path.split('.').try_fold(self, |tree, step| match tree {
+            Self::Array(items) => items.get(step.parse::<usize>().ok()?),
+            Self::Object(_) => tree.get(step),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) => None,
+        })
+    }
+
+    /// The text of a string.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+}
+
+/// Equal values; the order of an object's fields does not matter, the way a number is written does.
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Number(a), Self::Number(b)) | (Self::String(a), Self::String(b)) => a == b,
+            (Self::Array(a), Self::Array(b)) => a == b,
+            (Self::Object(a), Self::Object(b)) => {
+                a == b
+                    || (a.len() == b.len()
+                        && a.iter().all(|(name, value)| other.get(name) == Some(value)))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Tree {}
+
+/// Compact on one line; with `{:#}` indented.
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let indent = f.alternate().then_some(0);
+        write(self, f, indent)
+    }
+}
+
+/// Checks JSON text and brings it into the form in which it is stored: compact, on one line.
+///
+/// # Errors
+/// As [`Tree::parse`].
+pub fn normalise(text: &[u8]) -> Result<String> {
+    Ok(Tree::parse(text)?.to_string())
+}
+
+fn write(tree: &Tree, f: &mut fmt::Formatter<'_>, indent: Option<usize>) -> fmt::Result {
+    match tree {
+        Tree::Null => f.write_str("null"),
+        Tree::Bool(true) => f.write_str("true"),
+        Tree::Bool(false) => f.write_str("false"),
+        Tree::Number(text) => f.write_str(text),
+        Tree::String(text) => write_string(text, f),
+        Tree::Array(items) => {
+            let items = items.iter().map(|item| (None, item));
+            write_items(('[', ']'), items, f, indent)
+        }
+        Tree::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| (Some(name.as_str()), value));
+            write_items(('{', '}'), fields, f, indent)
+        }
+    }
+}
+
+fn write_items<'a>(
+    (open, close): (char, char),
+    items: impl ExactSizeIterator<Item = (Option<&'a str>, &'a Tree)>,
+    f: &mut fmt::Formatter<'_>,
+    indent: Option<usize>,
+) -> fmt::Result {
+    f.write_char(open)?;
+    let empty = items.len() == 0;
+    let inside = indent.map(|indent| indent + 1);
+    for (index, (name, value)) in items.enumerate() {
+        if index > 0 {
+            f.write_char(',')?;
+        }
+        line(f, inside)?;
+        if let Some(name) = name {
+            write_string(name, f)?;
+            f.write_str(if inside.is_some() { ": " } else { ":" })?;
+        }
+        write(value, f, inside)?;
+    }
+    if !empty {
+        line(f, indent)?;
+    }
+    f.write_char(close)
+}
+
+fn line(f: &mut fmt::Formatter<'_>, indent: Option<usize>) -> fmt::Result {
+    match indent {
+        Some(indent) => write!(f, "\n{:1$}", "", indent * 2),
+        None => Ok(()),
+    }
+}
+
+/// A string with its quotes; escapes what JSON demands, and nothing else.
+fn write_string(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_char('"')?;
+    let mut rest = text;
+    let escaped = |c: char| c == '"' || c == '\\' || (c as u32) < 0x20;
+    while let Some((plain, tail)) = rest.find(escaped).and_then(|at| rest.split_at_checked(at)) {
+        f.write_str(plain)?;
+        let mut tail = tail.chars();
+        match tail.next() {
+            Some('"') => f.write_str("\\\"")?,
+            Some('\\') => f.write_str("\\\\")?,
+            Some('\n') => f.write_str("\\n")?,
+            Some('\r') => f.write_str("\\r")?,
+            Some('\t') => f.write_str("\\t")?,
+            Some(other) => write!(f, "\\u{:04x}", other as u32)?,
+            None => {}
+        }
+        rest = tail.as_str();
+    }
+    f.write_str(rest)?;
+    f.write_char('"')
+}

@@ -1,0 +1,85 @@
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::error::code;
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<i32>().prop_map(|n| Value::from(f64::from(n) / 8.0)),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..40)
+                .prop_map(|map| Value::from(map.into_iter().collect::<serde_json::Map<_, _>>())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_serde_json_writes_is_read_and_written_equal(value in value()) {
+        for text in [value.to_string(), serde_json::to_string_pretty(&value).expect("text")] {
+            let tree = Tree::parse(text.as_bytes()).expect("valid");
+            for written in [tree.to_string(), format!("{tree:#}")] {
+                prop_assert_eq!(&serde_json::from_str::<Value>(&written).expect("valid"), &value);
+                prop_assert_eq!(&Tree::parse(written.as_bytes()).expect("valid"), &tree);
+            }
+            prop_assert!(!tree.to_string().contains('\n'));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused_as_serde_json_does(
+        text in prop_oneof!["[\\[\\]{}\",:0-9eE+.\\-a-z\\\\ ]{0,24}".boxed(), any::<String>().boxed()]
+    ) {
+        let ours = Tree::parse(text.as_bytes());
+        let theirs = serde_json::from_str::<Value>(&text);
+        // A number too large for serde_json is a number to us.
+        let range = theirs.as_ref().err().is_some_and(|e| e.to_string().contains("out of range"));
+        prop_assert_eq!(ours.is_ok(), theirs.is_ok() || range, "{:?}", text);
+    }
+}
+
+#[test]
+fn numbers_are_kept_to_the_digit() {
+    let text = "[1.10,1e400,-0,123456789012345678901234567890,0.1000]";
+    assert_eq!(normalise(text.as_bytes()).expect("valid"), text);
+}
+
+#[test]
+fn an_object_is_equal_in_any_order_and_the_last_double_counts() {
+    let parse = |text: &str| Tree::parse(text.as_bytes()).expect("valid");
+    assert_eq!(parse(r#"{"a":1,"b":2}"#), parse(r#"{"b":2,"a":1}"#));
+    assert_ne!(parse(r#"{"a":1,"b":2}"#), parse(r#"{"a":1,"c":2}"#));
+    assert_eq!(parse(r#"{"a":1,"b":2,"a":3}"#).to_string(), r#"{"a":3,"b":2}"#);
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_with_its_offset() {
+    let offset = |text: &[u8]| {
+        let error = Tree::parse(text).expect_err("refused");
+        assert_eq!(error.code().id, code::INVALID_JSON.id);
+        error.place().offset
+    };
+    assert_eq!(offset(br#"["\ud800"]"#), Some(8));
+    assert_eq!(offset(b"[1,]"), Some(3));
+    assert_eq!(offset(b"{\"a\":\xff}"), Some(5));
+    assert_eq!(offset(b"1 2"), Some(2));
+    assert_eq!(offset(b""), Some(0));
+    let deep = "[".repeat(JSON_DEPTH_MAX + 1);
+    assert_eq!(offset(deep.as_bytes()), Some(JSON_DEPTH_MAX as u64));
+}
+
+#[test]
+fn a_path_leads_through_objects_and_arrays() {
+    let tree = Tree::parse(br#"{"rooms":[{"no":204},{"no":206}]}"#).expect("valid");
+    assert_eq!(tree.at_path("rooms.1.no"), Some(&Tree::Number("206".into())));
+    assert_eq!(tree.at_path("rooms.2.no"), None);
+    assert_eq!(tree.at_path("rooms.no"), None);
+}
