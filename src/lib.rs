@@ -23,6 +23,7 @@ pub use exchange::{
     write_key, write_value,
 };
 pub use error::{Code, Conflict, Error, ErrorKind, Place, Result, code};
+pub use format::FORMAT_VERSION;
 pub use format::digest::StateDigest;
 pub use format::image::{CodecId, Image, Op, OwnedImage, UnknownCodec};
 pub use format::metadata::Metadata;

@@ -235,4 +235,12 @@ codes! {
         "a file belongs to another store",
         "Its header carries another store's id or timeline, or another place in the journal.",
         "put the file back where it came from" }
+    USAGE = Code { id: "AF0047", Invalid,
+        "the command line is not understood",
+        "An argument is missing, unknown, or does not fit the others.",
+        "`afterimage COMMAND --help` shows what it takes, with examples" }
+    CONFIRMATION_NEEDED = Code { id: "AF0048", Invalid,
+        "confirmation is needed and there is no terminal",
+        "The command removes something and asks before it does; nobody is there to answer.",
+        "look at what it would do with --dry-run, then give --yes" }
 }

@@ -30,7 +30,9 @@ pub struct RestorePlan {
     pub directory: PathBuf,
     /// How many transactions it would hold.
     pub transactions: u64,
-    /// How many segments would be linked or copied as they are.
+    /// How many segments it would have.
+    pub segments: u64,
+    /// How many of them would be linked or copied as they are.
     pub whole_segments: u64,
     /// Bytes of the journal it would hold.
     pub bytes: u64,
@@ -72,7 +74,8 @@ impl Store {
         Ok(RestorePlan {
             target_lsn: to,
             directory: directory.to_path_buf(),
-            transactions: to.get(),
+            transactions: (to.get() + 1).saturating_sub(self.first().get()),
+            segments: pieces.len() as u64,
             whole_segments: pieces.iter().filter(|piece| piece.whole).count() as u64,
             bytes: pieces.iter().map(|piece| piece.end as u64).sum(),
             state_digest: self.snapshot_at(to)?.digest()?,
@@ -151,7 +154,7 @@ fn record(source: &Store, copy: &Store, to: Lsn, by: &Author) -> Result<()> {
         "target_lsn": to,
     });
     let mut tx = copy.begin()?;
-    by.sign(&mut tx);
+    tx.sign(by);
     let key = format!("restore-{:020}", to.get() + 1);
     tx.put_system(AUDIT, key.as_bytes(), entry.to_string().as_bytes())?;
     tx.commit()?;

@@ -121,17 +121,6 @@ pub struct Author {
     pub message: Option<String>,
 }
 
-impl Author {
-    pub(crate) fn sign(&self, tx: &mut Transaction<'_>) {
-        if let Some(actor) = &self.actor {
-            tx.actor(actor);
-        }
-        if let Some(message) = &self.message {
-            tx.message(message);
-        }
-    }
-}
-
 /// How far a longer operation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {

@@ -55,7 +55,7 @@ impl Store {
             Error::new(&code::ENCODE, "the restore point can't be written").with_source(source)
         })?;
         let mut tx = self.begin()?;
-        by.sign(&mut tx);
+        tx.sign(by);
         tx.expect_system(POINTS, name.as_bytes(), Lsn::ZERO);
         tx.put_system(POINTS, name.as_bytes(), &bytes)?;
         tx.commit().map_err(|rejected| match Error::from(rejected) {
@@ -73,7 +73,7 @@ impl Store {
     pub fn delete_point(&self, name: &str, by: &Author) -> Result<Commit<()>> {
         let point = self.point(name)?;
         let mut tx = self.begin()?;
-        by.sign(&mut tx);
+        tx.sign(by);
         tx.delete_system(POINTS, point.name.as_bytes())?;
         Ok(tx.commit()?)
     }

@@ -4,6 +4,7 @@ use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::Author;
 use super::codec::{self, Codec};
 use super::collection::{Collection, KeyRange, check_image, check_key, check_name};
 use super::commit::{self, Commit};
@@ -143,6 +144,17 @@ impl<'s> Transaction<'s> {
         value: impl Into<serde_json::Value>,
     ) -> &mut Self {
         self.metadata.attributes.insert(name.into(), value.into());
+        self
+    }
+
+    /// Names author and reason, as far as they are given.
+    pub fn sign(&mut self, by: &Author) -> &mut Self {
+        if let Some(actor) = &by.actor {
+            self.actor(actor);
+        }
+        if let Some(message) = &by.message {
+            self.message(message);
+        }
         self
     }
 

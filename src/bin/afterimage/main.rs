@@ -1,1 +1,27 @@
-fn main(){}
+//! The command line of `afterimage`. Uses the public API of the library and nothing else.
+
+mod address;
+mod args;
+mod commands;
+mod context;
+mod failure;
+mod files;
+mod output;
+mod progress;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return failure::of_arguments(&error),
+    };
+    let globals = args.globals.clone();
+    match commands::run(args) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => failure::report(&error, &globals),
+    }
+}

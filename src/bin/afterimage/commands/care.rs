@@ -1,0 +1,123 @@
+//! `status`, `verify`, `stats`, `checkpoint`.
+
+use afterimage::{Finding, Result, VerifyDepth, VerifyReport};
+
+use super::{DAMAGED, DONE};
+use crate::args::{CareArgs, CheckpointArgs, VerifyArgs};
+use crate::context::Context;
+use crate::progress::Display;
+
+pub fn status(context: &mut Context, args: &CareArgs) -> Result<u8> {
+    let store = context.reader(args.salvage)?;
+    let status = store.status()?;
+    if context.out.json {
+        context.out.document(&status)?;
+        return Ok(DONE);
+    }
+    let time = status.head_ts_us.map_or_else(
+        || "-".to_owned(),
+        |us| afterimage::Timestamp::from_micros(us).to_local_string(),
+    );
+    let writer = status.writer.map_or_else(|| "-".to_owned(), |pid| format!("process {pid}"));
+    let rows = [
+        ("store", format!("{} in {}", status.store, status.path)),
+        ("timeline", status.timeline.to_string()),
+        ("format", status.format.to_string()),
+        ("history", format!("LSN {} to {}", status.first_lsn, status.head_lsn)),
+        ("newest", time),
+        ("durable", format!("LSN {}", status.durable_lsn)),
+        ("checkpoint", format!("LSN {}", status.checkpoint_lsn)),
+        ("records", format!("{} in {} collections", status.records, status.collections)),
+        ("journal", format!("{} bytes in {} segments", status.journal_bytes, status.segments)),
+        ("digest", status.state_digest.to_string()),
+        ("writer", writer),
+    ];
+    for (name, value) in rows {
+        context.out.line(&format!("{name:<11} {value}"))?;
+    }
+    Ok(DONE)
+}
+
+pub fn verify(context: &mut Context, args: &VerifyArgs) -> Result<u8> {
+    let depth = if args.deep { VerifyDepth::Deep } else { VerifyDepth::Quick };
+    let mut display = Display::new(&context.globals);
+    let report =
+        afterimage::verify(context.path()?, depth, &mut |progress| display.show(progress))?;
+    let took = display.finish();
+    if context.out.json {
+        context.out.document(&report)?;
+    } else {
+        show(context, &report)?;
+        context.out.say(&format!("checked in {:.2} s", took.as_secs_f64()));
+    }
+    Ok(if report.valid { DONE } else { DAMAGED })
+}
+
+fn show(context: &mut Context, report: &VerifyReport) -> Result<()> {
+    let out = &mut context.out;
+    let finding = |finding: &Finding| {
+        let lsn = finding.lsn.map(|lsn| format!(", lsn={lsn}")).unwrap_or_default();
+        let position = finding.position.as_deref().unwrap_or("-");
+        format!("[{}] {} ({position}{lsn})", finding.code, finding.message)
+    };
+    for warning in &report.warnings {
+        out.line(&format!("warning: {}", warning.message))?;
+    }
+    for error in &report.errors {
+        let line = out.paint("31", &format!("damaged: {}", finding(error)));
+        out.line(&line)?;
+    }
+    let how = if report.deep { "every transaction checked" } else { "seals and tail checked" };
+    let verdict = if report.valid { "sound" } else { "DAMAGED" };
+    out.line(&format!(
+        "{verdict}: LSN {} to {}, {} transactions, {how}; state digest {}",
+        report.first_lsn, report.head_lsn, report.transactions, report.state_digest
+    ))
+}
+
+pub fn stats(context: &mut Context, args: &CareArgs) -> Result<u8> {
+    let store = context.reader(args.salvage)?;
+    let stats = store.stats();
+    if context.out.json {
+        context.out.document(&stats)?;
+        return Ok(DONE);
+    }
+    let mut table = crate::output::table(&["collection", "records"]);
+    for info in &stats.collections {
+        table.add_row([crate::render::safe(&info.name), info.records.to_string()]);
+    }
+    context.out.line(&table.to_string())?;
+    let mut table = crate::output::table(&["segment", "first LSN", "bytes", "sealed"]);
+    for segment in &stats.segments {
+        table.add_row([
+            segment.number.to_string(),
+            segment.first_lsn.map_or_else(|| "-".to_owned(), |lsn| lsn.to_string()),
+            segment.bytes.to_string(),
+            if segment.sealed { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    context.out.line(&format!("\n{table}"))?;
+    context.out.line(&format!("\n{} records in the index", stats.index_records))?;
+    Ok(DONE)
+}
+
+pub fn checkpoint(context: &mut Context, args: &CheckpointArgs) -> Result<u8> {
+    if args.signed.dry_run {
+        let head = context.reader(false)?.head();
+        context.out.say(&format!("would write a checkpoint at LSN {head}"));
+        return Ok(DONE);
+    }
+    let store = context.writer()?;
+    let info = store.checkpoint()?;
+    store.close()?;
+    if context.out.json {
+        context.out.document(&info)?;
+    } else {
+        let done = if info.written { "wrote" } else { "there is" };
+        context.out.say(&format!(
+            "{done} a checkpoint at LSN {}: {} records, {} bytes",
+            info.lsn, info.records, info.bytes
+        ));
+    }
+    Ok(DONE)
+}

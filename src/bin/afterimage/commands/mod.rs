@@ -1,0 +1,58 @@
+//! One function for each command.
+
+mod care;
+mod data;
+mod demo;
+mod exchange;
+mod meta;
+mod past;
+mod point;
+mod restore;
+
+use afterimage::Result;
+
+use crate::args::{Args, Command};
+use crate::context::Context;
+
+/// Everything went as asked.
+pub const DONE: u8 = 0;
+/// There are differences, and `--check` asked for them.
+pub const DIFFERENT: u8 = 4;
+/// The store is damaged.
+pub const DAMAGED: u8 = 13;
+
+/// Runs a command; returns its exit code.
+pub fn run(args: Args) -> Result<u8> {
+    let mut context = Context::new(args.globals);
+    let code = dispatch(&mut context, &args.command)?;
+    context.out.flush()?;
+    Ok(code)
+}
+
+fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {
+    match command {
+        Command::Init(args) => data::init(context, args),
+        Command::Put(args) => data::put(context, args),
+        Command::Get(args) => data::get(context, args),
+        Command::Delete(args) => data::delete(context, args),
+        Command::Scan(args) => data::scan(context, args),
+        Command::Collections(args) => data::collections(context, args),
+        Command::Log(args) => past::log(context, args),
+        Command::Show(args) => past::show(context, args),
+        Command::Diff(args) => past::diff(context, args),
+        Command::Blame(args) => past::blame(context, args),
+        Command::Point(command) => point::run(context, command),
+        Command::Restore(args) => restore::run(context, args),
+        Command::Import(args) => exchange::import(context, args),
+        Command::Export(args) => exchange::export(context, args),
+        Command::Status(args) => care::status(context, args),
+        Command::Verify(args) => care::verify(context, args),
+        Command::Stats(args) => care::stats(context, args),
+        Command::Checkpoint(args) => care::checkpoint(context, args),
+        Command::Demo(args) => demo::run(context, args),
+        Command::Explain(args) => meta::explain(context, args),
+        Command::Completions(args) => meta::completions(context, args),
+        Command::Man(args) => meta::man(context, args),
+        Command::Version => meta::version(context),
+    }
+}

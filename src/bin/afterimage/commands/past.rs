@@ -1,0 +1,246 @@
+//! `log`, `show`, `diff`, `blame`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use afterimage::{
+    EventSource, LogEntry, LogQuery, Lsn, Op, RecordDiff, Result, Store, write_event,
+};
+
+use super::{DIFFERENT, DONE};
+use crate::address::{Subject, record, show_key};
+use crate::args::{BlameArgs, DiffArgs, LogArgs, OpArg, ShowArgs};
+use crate::context::Context;
+use crate::failure::usage;
+use crate::render::{self, raw_key, raw_value, safe};
+
+/// How often `log -f` looks for news.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
+
+pub fn log(context: &mut Context, args: &LogArgs) -> Result<u8> {
+    let store = context.reader(args.salvage)?;
+    let mut query = query(&store, args)?;
+    {
+        let entries = store.log(&query)?.take(args.n.unwrap_or(usize::MAX));
+        if args.reverse || args.follow {
+            let mut entries = entries.collect::<Result<Vec<_>>>()?;
+            entries.reverse();
+            for entry in &entries {
+                show_entry(context, &store, entry, args)?;
+            }
+        } else {
+            for entry in entries {
+                show_entry(context, &store, &entry?, args)?;
+            }
+        }
+    }
+    while args.follow {
+        context.out.flush()?;
+        std::thread::sleep(FOLLOW_PAUSE);
+        let before = store.head();
+        let now = store.refresh()?;
+        if now > before {
+            query.since = Some(before);
+            query.until = Some(now);
+            let mut entries = store.log(&query)?.collect::<Result<Vec<_>>>()?;
+            entries.reverse();
+            for entry in &entries {
+                show_entry(context, &store, entry, args)?;
+            }
+        }
+    }
+    Ok(DONE)
+}
+
+fn query(store: &Store, args: &LogArgs) -> Result<LogQuery> {
+    let subject = args.subject.as_deref().map(Subject::parse).transpose()?;
+    let (collection, key) = match subject {
+        Some(subject) => (Some(subject.collection), subject.key),
+        None => (None, None),
+    };
+    let resolve = |rev: &Option<String>| rev.as_deref().map(|rev| store.resolve(rev)).transpose();
+    let op = |op: &OpArg| match op {
+        OpArg::C => Op::Create,
+        OpArg::U => Op::Update,
+        OpArg::D => Op::Delete,
+        OpArg::R => Op::Read,
+    };
+    Ok(LogQuery {
+        collection,
+        key,
+        since: resolve(&args.since)?,
+        until: resolve(&args.until)?,
+        ops: args.op.iter().map(op).collect(),
+        actor: args.actor.clone(),
+        grep: args.grep.clone(),
+        system: args.system,
+    })
+}
+
+fn show_entry(
+    context: &mut Context,
+    store: &Store,
+    entry: &LogEntry<'_>,
+    args: &LogArgs,
+) -> Result<()> {
+    let LogEntry { transaction, changes } = entry;
+    let out = &mut context.out;
+    if out.json {
+        let source = EventSource { store: store.id() };
+        for change in changes {
+            write_event(out.stream(), transaction, change, source)?;
+        }
+        return Ok(());
+    }
+    if args.oneline {
+        return render::transaction_line(out, transaction, changes.len());
+    }
+    render::transaction_head(out, transaction)?;
+    if args.stat {
+        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for change in changes {
+            *counts.entry((change.collection(), change.op().as_str())).or_default() += 1;
+        }
+        for ((collection, op), count) in counts {
+            out.line(&format!("  {op} {count:>6}  {}", safe(collection)))?;
+        }
+    } else {
+        for change in changes {
+            render::change(out, change, args.patch)?;
+        }
+    }
+    out.line("")
+}
+
+pub fn show(context: &mut Context, args: &ShowArgs) -> Result<u8> {
+    let store = context.reader(args.salvage)?;
+    let transaction = store.transaction(store.resolve(&args.rev)?)?;
+    let source = EventSource { store: store.id() };
+    let out = &mut context.out;
+    if !out.json {
+        render::transaction_head(out, &transaction)?;
+    }
+    for change in transaction.changes() {
+        let change = change?;
+        if out.json {
+            write_event(out.stream(), &transaction, &change, source)?;
+        } else {
+            render::change(out, &change, true)?;
+        }
+    }
+    if !out.json {
+        out.line(&format!("\nstate digest {}", transaction.digest()))?;
+    }
+    Ok(DONE)
+}
+
+pub fn diff(context: &mut Context, args: &DiffArgs) -> Result<u8> {
+    let store = context.reader(false)?;
+    let subject = args.subject.as_deref().map(Subject::parse).transpose()?;
+    if !args.range.contains("..") {
+        return Err(usage("diff compares two moments; write A..B"));
+    }
+    let (from, to) = store.resolve_range(&args.range)?;
+    if let Some(subject) = &subject {
+        // A collection that never existed is worth an error, not an empty answer.
+        store.snapshot_at(Lsn::ZERO.max(from))?.scan(
+            &subject.collection,
+            afterimage::KeyRange::prefix(b"\xff\xff\xff\xff"),
+        )?;
+    }
+    let wanted = |diff: &RecordDiff<'_>| {
+        subject.as_ref().is_none_or(|subject| {
+            subject.collection == diff.collection
+                && subject.key.as_deref().is_none_or(|key| key == diff.key)
+        })
+    };
+    let diffs: Vec<_> = store.diff(from, to)?.into_iter().filter(wanted).collect();
+    if args.stat {
+        show_stat(context, &diffs)?;
+    } else {
+        for diff in &diffs {
+            show_diff(context, diff)?;
+        }
+    }
+    Ok(if args.check && !diffs.is_empty() { DIFFERENT } else { DONE })
+}
+
+fn op_of(diff: &RecordDiff<'_>) -> Op {
+    match (diff.before, diff.after) {
+        (None, _) => Op::Create,
+        (Some(_), Some(_)) => Op::Update,
+        (Some(_), None) => Op::Delete,
+    }
+}
+
+fn show_diff(context: &mut Context, diff: &RecordDiff<'_>) -> Result<()> {
+    let op = op_of(diff);
+    if context.out.json {
+        return context.out.document(&serde_json::json!({
+            "collection": diff.collection,
+            "key": raw_key(diff.key),
+            "op": op.as_str(),
+            "before": raw_value(diff.before),
+            "after": raw_value(diff.after),
+            "fields": diff.fields(),
+        }));
+    }
+    let record = format!("{}/{}", safe(diff.collection), show_key(diff.key));
+    render::record_change(&mut context.out, &record, op, (diff.before, diff.after), true)
+}
+
+fn show_stat(context: &mut Context, diffs: &[RecordDiff<'_>]) -> Result<()> {
+    let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    for diff in diffs {
+        let [created, updated, deleted] = counts.entry(diff.collection).or_default();
+        match op_of(diff) {
+            Op::Create | Op::Read => *created += 1,
+            Op::Update => *updated += 1,
+            Op::Delete => *deleted += 1,
+        }
+    }
+    let mut table = crate::output::table(&["collection", "created", "updated", "deleted"]);
+    for (collection, [created, updated, deleted]) in &counts {
+        if context.out.json {
+            context.out.document(&serde_json::json!({
+                "collection": collection, "created": created,
+                "updated": updated, "deleted": deleted,
+            }))?;
+        }
+        table.add_row([
+            safe(collection),
+            created.to_string(),
+            updated.to_string(),
+            deleted.to_string(),
+        ]);
+    }
+    if !context.out.json {
+        context.out.line(&table.to_string())?;
+    }
+    Ok(())
+}
+
+pub fn blame(context: &mut Context, args: &BlameArgs) -> Result<u8> {
+    let (collection, key) = record(&args.record)?;
+    let (store, snapshot) = context.snapshot(&args.reading)?;
+    let lines = store.blame(&collection, &key, snapshot.lsn())?;
+    if context.out.json {
+        for line in &lines {
+            context.out.document(line)?;
+        }
+        return Ok(DONE);
+    }
+    let mut table = crate::output::table(&["LSN", "time", "actor", "field", "value"]);
+    for line in &lines {
+        let value: String = line.value.chars().take(60).collect();
+        table.add_row([
+            line.lsn.to_string(),
+            line.time.to_local_string(),
+            safe(line.actor.as_deref().unwrap_or("-")),
+            safe(&line.path),
+            safe(&value),
+        ]);
+    }
+    context.out.line(&table.to_string())?;
+    Ok(DONE)
+}

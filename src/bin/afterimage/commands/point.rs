@@ -1,0 +1,81 @@
+//! `point create`, `point list`, `point delete`.
+
+use afterimage::{Result, Store};
+
+use super::DONE;
+use super::data::committed;
+use crate::args::{PointCommand, Signed};
+use crate::context::Context;
+use crate::render::safe;
+
+pub fn run(context: &mut Context, command: &PointCommand) -> Result<u8> {
+    match command {
+        PointCommand::Create { name, rev, note, signed } => {
+            create(context, name, rev.as_deref(), note.as_deref(), signed)
+        }
+        PointCommand::List => list(context),
+        PointCommand::Delete { name, signed } => delete(context, name, signed),
+    }
+}
+
+fn create(
+    context: &mut Context,
+    name: &str,
+    rev: Option<&str>,
+    note: Option<&str>,
+    signed: &Signed,
+) -> Result<u8> {
+    let open = |context: &Context| -> Result<Store> {
+        if signed.dry_run { context.reader(false) } else { context.writer() }
+    };
+    let store = open(context)?;
+    let at = context.at(&store, rev)?;
+    if signed.dry_run {
+        context.out.say(&format!("would name LSN {at} `{}`", safe(name)));
+        return Ok(DONE);
+    }
+    let commit = store.create_point(name, at, note, &signed.author())?;
+    store.close()?;
+    context.out.say(&format!("`{}` is LSN {at}", safe(name)));
+    if context.out.json { committed(context, &commit) } else { Ok(DONE) }
+}
+
+fn list(context: &mut Context) -> Result<u8> {
+    let store = context.reader(false)?;
+    let points = store.points()?;
+    if context.out.json {
+        for point in &points {
+            context.out.document(point)?;
+        }
+        return Ok(DONE);
+    }
+    let mut table = crate::output::table(&["name", "LSN", "named at", "by", "note"]);
+    for point in &points {
+        table.add_row([
+            safe(&point.name),
+            point.lsn.to_string(),
+            point.created.to_local_string(),
+            safe(point.actor.as_deref().unwrap_or("-")),
+            safe(point.note.as_deref().unwrap_or_default()),
+        ]);
+    }
+    context.out.line(&table.to_string())?;
+    Ok(DONE)
+}
+
+fn delete(context: &mut Context, name: &str, signed: &Signed) -> Result<u8> {
+    let point = context.reader(false)?.point(name)?;
+    let what = format!("the name `{}` of LSN {}", safe(&point.name), point.lsn);
+    if signed.dry_run {
+        context.out.say(&format!("would forget {what}"));
+        return Ok(DONE);
+    }
+    if !context.confirm(&format!("forget {what}?"))? {
+        context.out.say("nothing was changed");
+        return Ok(DONE);
+    }
+    let store = context.writer()?;
+    let commit = store.delete_point(name, &signed.author())?;
+    store.close()?;
+    committed(context, &commit)
+}

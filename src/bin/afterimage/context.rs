@@ -1,0 +1,100 @@
+//! Opening the store as a command needs it.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use afterimage::{Author, Durability, Error, Lsn, Options, Result, Snapshot, Store, code};
+
+use crate::args::{Globals, Reading, Signed};
+use crate::failure::usage;
+use crate::output::Output;
+
+/// What every command has.
+pub struct Context {
+    pub globals: Globals,
+    pub out: Output,
+}
+
+impl Context {
+    pub fn new(globals: Globals) -> Self {
+        let out = Output::new(&globals);
+        Self { globals, out }
+    }
+
+    /// The store's directory.
+    pub fn path(&self) -> Result<PathBuf> {
+        self.globals.store.clone().ok_or_else(|| {
+            usage("no store is named; give -s DIR, or set the variable AFTERIMAGE_STORE")
+        })
+    }
+
+    /// Opens the store for reading: no lock, no change, beside a writer too.
+    pub fn reader(&self, salvage: bool) -> Result<Store> {
+        let store = Store::options().read_only(true).salvage(salvage).open(self.path()?)?;
+        self.tell(&store);
+        Ok(store)
+    }
+
+    /// Opens a store that exists for writing.
+    pub fn writer(&self) -> Result<Store> {
+        self.writer_with(Durability::Sync)
+    }
+
+    /// Opens a store that exists for writing, with another durability.
+    pub fn writer_with(&self, durability: Durability) -> Result<Store> {
+        let store = self.options().durability(durability).open(self.path()?)?;
+        self.tell(&store);
+        Ok(store)
+    }
+
+    fn options(&self) -> Options {
+        Store::options().create(false)
+    }
+
+    fn tell(&self, store: &Store) {
+        for notice in store.notices() {
+            self.out.warn(&notice.to_string());
+        }
+    }
+
+    /// The moment that is asked for; without one, the newest.
+    pub fn at(&self, store: &Store, rev: Option<&str>) -> Result<Lsn> {
+        rev.map_or(Ok(store.head()), |rev| store.resolve(rev))
+    }
+
+    /// The store at the moment that is asked for.
+    pub fn snapshot(&self, reading: &Reading) -> Result<(Store, Snapshot)> {
+        let store = self.reader(reading.salvage)?;
+        let snapshot = store.snapshot_at(self.at(&store, reading.as_of.as_deref())?)?;
+        Ok((store, snapshot))
+    }
+
+    /// Asks before something is removed.
+    pub fn confirm(&self, question: &str) -> Result<bool> {
+        if self.globals.yes {
+            return Ok(true);
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Error::new(&code::CONFIRMATION_NEEDED, question));
+        }
+        let asked = write!(anstream::stderr().lock(), "{question} [y/N] ");
+        let mut answer = String::new();
+        let read = asked.and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+        read.map_err(|source| {
+            Error::new(&code::IO, "could not read the answer").with_source(source)
+        })?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+}
+
+impl Signed {
+    /// Who does it: as given, else the system user.
+    pub fn author(&self) -> Author {
+        let user = || {
+            ["USER", "LOGNAME"]
+                .into_iter()
+                .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
+        };
+        Author { actor: self.actor.clone().or_else(user), message: self.message.clone() }
+    }
+}

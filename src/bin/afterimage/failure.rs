@@ -1,0 +1,65 @@
+//! How errors are told: what happened, why, and what to do next.
+
+use std::error::Error as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use afterimage::{Error, code};
+
+use crate::args::Globals;
+
+/// Ends with the exit code that belongs to the error.
+pub fn report(error: &Error, globals: &Globals) -> ExitCode {
+    let code = error.code();
+    let exit = code.kind.exit_code();
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    let mut out = anstream::stderr().lock();
+    let told = if globals.json {
+        let document = serde_json::json!({"error": {
+            "code": code.id, "exit": exit, "message": error.to_string(),
+            "cause": causes, "help": code.help,
+        }});
+        writeln!(out, "{document}")
+    } else {
+        let (red, dim, plain) = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m");
+        let mut text = format!("{red}error[{}]{plain}: {error}\n", code.id);
+        for cause in &causes {
+            text += &format!("  because: {cause}\n");
+        }
+        text += &format!("  {dim}help:{plain} {}\n", code.help);
+        out.write_all(text.as_bytes())
+    };
+    // With standard error closed there is nobody to tell; the exit code still says it.
+    drop(told);
+    ExitCode::from(exit)
+}
+
+/// What clap says about arguments it does not understand; help and version are no errors.
+pub fn of_arguments(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        drop(error.print());
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args_os().any(|arg| arg == "--json") {
+        let text = error.render().to_string();
+        let message = text.trim_start_matches("error: ").trim();
+        let document = serde_json::json!({"error": {
+            "code": code::USAGE.id, "exit": 2, "message": message,
+            "cause": [], "help": code::USAGE.help,
+        }});
+        drop(writeln!(std::io::stderr(), "{document}"));
+    } else {
+        drop(error.print());
+    }
+    ExitCode::from(2)
+}
+
+/// An error of the command line itself.
+pub fn usage(message: impl Into<String>) -> Error {
+    Error::new(&code::USAGE, message)
+}

@@ -1,0 +1,109 @@
+//! Standard output is data, standard error is talk; both stand here.
+
+use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
+
+use afterimage::{Error, Result, code};
+use serde::Serialize;
+
+use crate::args::{Globals, When};
+
+/// Where a command's answer goes.
+pub struct Output {
+    out: BufWriter<Stdout>,
+    pub json: bool,
+    quiet: bool,
+    /// Whether escape sequences may be written to standard output.
+    color: bool,
+}
+
+impl Output {
+    pub fn new(globals: &Globals) -> Self {
+        let color = match globals.color {
+            When::Auto => anstream::ColorChoice::Auto,
+            When::Always => anstream::ColorChoice::Always,
+            When::Never => anstream::ColorChoice::Never,
+        };
+        color.write_global();
+        let stdout = io::stdout();
+        let colored = match globals.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        };
+        Self {
+            out: BufWriter::with_capacity(64 << 10, stdout),
+            json: globals.json,
+            quiet: globals.quiet,
+            color: colored,
+        }
+    }
+
+    /// Bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).map_err(failed)
+    }
+
+    /// One line of text.
+    pub fn line(&mut self, line: &str) -> Result<()> {
+        self.bytes(line.as_bytes())?;
+        self.bytes(b"\n")
+    }
+
+    /// One JSON document on a line.
+    pub fn document(&mut self, document: &impl Serialize) -> Result<()> {
+        serde_json::to_writer(&mut self.out, document)
+            .map_err(io::Error::from)
+            .and_then(|()| self.out.write_all(b"\n"))
+            .map_err(failed)
+    }
+
+    /// Makes sure that everything is out; at the end, and before waiting for more.
+    pub fn flush(&mut self) -> Result<()> {
+        self.out.flush().map_err(failed)
+    }
+
+    /// The data stream itself, for those who write events.
+    pub fn stream(&mut self) -> &mut dyn Write {
+        &mut self.out
+    }
+
+    /// Text in a color, if colors are wanted.
+    pub fn paint(&self, style: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Says something that is no data.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            tell(text);
+        }
+    }
+
+    /// Says something that should not go unnoticed.
+    pub fn warn(&self, text: &str) {
+        if !self.quiet {
+            tell(&format!("\x1b[1;33mwarning\x1b[0m: {text}"));
+        }
+    }
+}
+
+fn tell(text: &str) {
+    // With standard error closed there is nobody to tell.
+    drop(writeln!(anstream::stderr().lock(), "{text}"));
+}
+
+/// A reader that has seen enough, as `head` does, is no failure.
+fn failed(source: io::Error) -> Error {
+    if source.kind() == io::ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+    Error::new(&code::IO, "could not write to standard output").with_source(source)
+}
+
+/// A table without lines, for people.
+pub fn table(header: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(header.iter().copied());
+    table
+}

@@ -1,0 +1,171 @@
+//! How values, changes and transactions look to people and as JSON.
+
+use afterimage::{
+    ChangeView, CodecId, FieldChange, Image, Op, Record, Result, TransactionView, field_changes,
+    write_key, write_value,
+};
+use serde_json::value::RawValue;
+
+use crate::address::show_key;
+use crate::output::Output;
+
+/// Values are shown up to this many characters; `get` prints them whole.
+const SHOWN_MAX: usize = 200;
+
+/// A key or value as JSON, ready to stand in a document.
+pub fn raw(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Box<RawValue> {
+    let mut bytes = Vec::new();
+    // Writing to memory does not fail, and what the library writes is JSON.
+    let written = write(&mut bytes);
+    let text = String::from_utf8(bytes).ok().filter(|_| written.is_ok());
+    text.and_then(|text| RawValue::from_string(text).ok())
+        .unwrap_or_else(|| RawValue::NULL.to_owned())
+}
+
+pub fn raw_key(key: &[u8]) -> Box<RawValue> {
+    raw(|out| write_key(out, key))
+}
+
+pub fn raw_value(image: Option<Image<'_>>) -> Box<RawValue> {
+    raw(|out| write_value(out, image))
+}
+
+/// The object that `get --json` and `scan --json` print.
+#[derive(serde::Serialize)]
+pub struct RecordDocument<'a> {
+    collection: &'a str,
+    key: Box<RawValue>,
+    value: Box<RawValue>,
+    lsn: u64,
+    ts_us: i64,
+}
+
+impl<'a> RecordDocument<'a> {
+    pub fn new(collection: &'a str, record: &Record<'_>) -> Self {
+        Self {
+            collection,
+            key: raw_key(record.key()),
+            value: raw_value(Some(record.image())),
+            lsn: record.lsn().get(),
+            ts_us: record.time().as_micros(),
+        }
+    }
+}
+
+/// A value on one line, shortened.
+pub fn value_line(image: Image<'_>) -> String {
+    let text = match image.codec() {
+        CodecId::Json => std::str::from_utf8(image.bytes()).ok().map(str::to_owned),
+        CodecId::Raw => std::str::from_utf8(image.bytes())
+            .ok()
+            .filter(|text| !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'))
+            .map(|text| text.escape_debug().to_string()),
+        _ => None,
+    };
+    shorten(&text.unwrap_or_else(|| format!("<{} {} bytes>", image.codec(), image.bytes().len())))
+}
+
+fn shorten(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN_MAX)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Text from a store, safe for a terminal.
+pub fn safe(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The head of a transaction: LSN, time, actor, message.
+pub fn transaction_head(out: &mut Output, transaction: &TransactionView<'_>) -> Result<()> {
+    let metadata = transaction.metadata();
+    let lsn = out.paint("33", &format!("transaction {}", transaction.lsn()));
+    out.line(&lsn)?;
+    out.line(&format!("time:    {}", transaction.time().to_local_string()))?;
+    let texts = [
+        ("actor:  ", &metadata.actor),
+        ("about:  ", &metadata.correlation),
+        ("because:", &metadata.causation),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            out.line(&format!("{name} {}", safe(text)))?;
+        }
+    }
+    for (name, value) in &metadata.attributes {
+        out.line(&format!("         {} = {}", safe(name), safe(&value.to_string())))?;
+    }
+    if let Some(message) = &metadata.message {
+        out.line("")?;
+        for line in message.lines() {
+            out.line(&format!("    {}", safe(line)))?;
+        }
+    }
+    out.line("")
+}
+
+/// One line: LSN, time, actor, message, number of changes.
+pub fn transaction_line(
+    out: &mut Output,
+    transaction: &TransactionView<'_>,
+    changes: usize,
+) -> Result<()> {
+    let metadata = transaction.metadata();
+    let lsn = out.paint("33", &transaction.lsn().to_string());
+    let time = transaction.time().to_local_string();
+    let actor = metadata.actor.as_deref().unwrap_or("-");
+    let message = metadata.message.as_deref().unwrap_or_default();
+    let message = message.lines().next().unwrap_or_default();
+    let many = if changes == 1 { "change" } else { "changes" };
+    out.line(&format!("{lsn}  {time}  {}  {changes} {many}  {}", safe(actor), safe(message)))
+}
+
+/// One change: its record, and with `patch` the fields that differ.
+pub fn change(out: &mut Output, change: &ChangeView<'_>, patch: bool) -> Result<()> {
+    let record = format!("{}/{}", safe(change.collection()), show_key(change.key()));
+    record_change(out, &record, change.op(), (change.before(), change.after()), patch)
+}
+
+/// One changed record, with the fields that differ.
+pub fn record_change(
+    out: &mut Output,
+    record: &str,
+    op: Op,
+    (before, after): (Option<Image<'_>>, Option<Image<'_>>),
+    patch: bool,
+) -> Result<()> {
+    let color = match op {
+        Op::Create | Op::Read => "32",
+        Op::Update => "36",
+        Op::Delete => "31",
+    };
+    let name = out.paint(color, &format!("{op:<6}"));
+    out.line(&format!("  {name}  {record}"))?;
+    if patch {
+        for field in field_changes(before, after) {
+            field_change(out, &field)?;
+        }
+    }
+    Ok(())
+}
+
+fn field_change(out: &mut Output, field: &FieldChange) -> Result<()> {
+    let path = if field.path.is_empty() { "value" } else { &field.path };
+    let path = safe(path);
+    if let Some(before) = &field.before {
+        let text = out.paint("31", &format!("    - {path}: {}", shorten(before)));
+        out.line(&text)?;
+    }
+    if let Some(after) = &field.after {
+        let text = out.paint("32", &format!("    + {path}: {}", shorten(after)));
+        out.line(&text)?;
+    }
+    Ok(())
+}
+
