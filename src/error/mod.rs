@@ -134,6 +134,14 @@ impl Error {
         Self::new(code, format!("could not {action}")).at_path(path).with_source(source)
     }
 
+    /// The same error told in other words; place, records concerned and cause stay.
+    #[must_use]
+    pub(crate) fn reworded(mut self, code: &'static Code, message: String) -> Self {
+        self.0.code = code;
+        self.0.message = message;
+        self
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {

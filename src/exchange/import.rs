@@ -126,7 +126,8 @@ fn at_line(number: u64, error: Error) -> Error {
         id if id == code::INVALID_JSON.id => &code::INVALID_EVENT,
         _ => error.code(),
     };
-    Error::new(code, format!("line {number}: {}", error.message())).with_source(error)
+    let message = format!("line {number}: {}", error.message());
+    error.reworded(code, message)
 }
 
 struct Import<'s> {

@@ -67,3 +67,9 @@ pub fn write_page(directory: &Path, name: &str, page: &[u8]) -> Result<()> {
         .and_then(|()| std::fs::write(&path, page))
         .map_err(|error| Error::from_io(error, "write the manual page", &path))
 }
+
+/// Creates a directory, if there is none.
+pub fn create_directory(directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory)
+        .map_err(|error| Error::from_io(error, "create the directory", directory))
+}
