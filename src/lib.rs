@@ -18,11 +18,15 @@ mod history;
 mod projection;
 mod verify;
 
-pub use exchange::{
-    EventSource, HistoryExport, ImportOptions, ImportReport, LINE_BYTES_MAX, export_state, write_event,
-    write_key, write_value,
-};
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod testing;
+
 pub use error::{Code, Conflict, Error, ErrorKind, Place, Result, code};
+pub use exchange::{
+    EventSource, HistoryExport, ImportOptions, ImportReport, LINE_BYTES_MAX, export_state,
+    write_event, write_key, write_value,
+};
 pub use format::FORMAT_VERSION;
 pub use format::digest::StateDigest;
 pub use format::image::{CodecId, Image, Op, OwnedImage, UnknownCodec};
@@ -36,5 +40,5 @@ pub use journal::recover::Notice;
 pub use lsn::Lsn;
 pub use projection::{Projection, Runner, RunnerState};
 pub use store::*;
-pub use verify::{Finding, VerifyDepth, VerifyReport, verify};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use verify::{Finding, VerifyDepth, VerifyReport, verify};

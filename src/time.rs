@@ -30,10 +30,9 @@ impl Timestamp {
     #[must_use]
     pub fn to_local_string(self) -> String {
         match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(time) => time
-                .to_zoned(TimeZone::system())
-                .strftime("%Y-%m-%d %H:%M:%S%.6f %:z")
-                .to_string(),
+            Ok(time) => {
+                time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.6f %:z").to_string()
+            }
             Err(_) => self.to_string(),
         }
     }

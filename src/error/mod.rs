@@ -124,6 +124,7 @@ impl Error {
     /// The error of a failed system call: a full disk and missing permission have codes of their
     /// own, the rest is [`code::IO`]. `action` says what was tried, as in "could not ACTION".
     #[must_use]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "io::ErrorKind has no end")]
     pub fn from_io(source: io::Error, action: &str, path: &Path) -> Self {
         use io::ErrorKind as K;
         let code = match source.kind() {

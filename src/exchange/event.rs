@@ -111,15 +111,14 @@ fn is_mistakable(bytes: &[u8]) -> bool {
     if bytes == b"null" {
         return true;
     }
-    let may_wrap = bytes.starts_with(b"{") && bytes.get(..16.min(bytes.len())).is_some_and(|start| {
-        start.windows(2).any(|pair| pair == b"\"$" || pair == b"\"\\")
-    });
+    let may_wrap = bytes.starts_with(b"{")
+        && bytes
+            .get(..16.min(bytes.len()))
+            .is_some_and(|start| start.windows(2).any(|pair| pair == b"\"$" || pair == b"\"\\"));
     may_wrap
-        && Tree::parse(bytes).is_ok_and(|tree| match &tree {
-            Tree::Object(fields) => {
-                matches!(&fields[..], [(name, _)] if name == "$bytes" || name == "$json")
-            }
-            _ => false,
+        && Tree::parse(bytes).is_ok_and(|tree| {
+            let Tree::Object(fields) = &tree else { return false };
+            matches!(&fields[..], [(name, _)] if name == "$bytes" || name == "$json")
         })
 }
 
@@ -319,9 +318,10 @@ fn operation(op: &str) -> Result<Op> {
 
 fn key(raw: &RawValue) -> Result<Vec<u8>> {
     let wrong = || Error::new(&code::INVALID_EVENT, "`key` is a string or {\"$bytes\":…}");
-    match Tree::parse(raw.get().as_bytes())? {
-        Tree::String(text) => Ok(text.into_bytes()),
-        tree => wrapped_bytes(&tree)?.ok_or_else(wrong),
+    let tree = Tree::parse(raw.get().as_bytes())?;
+    match tree.as_str() {
+        Some(text) => Ok(text.as_bytes().to_vec()),
+        None => wrapped_bytes(&tree)?.ok_or_else(wrong),
     }
 }
 
@@ -334,13 +334,9 @@ fn value(raw: &RawValue, shape: Shape) -> Result<Option<OwnedImage>> {
     if let Some(bytes) = wrapped_bytes(&tree)? {
         return Ok(Some(OwnedImage { bytes, codec: shape.codec, schema: shape.schema }));
     }
-    let text = match &tree {
-        Tree::Object(fields) => match &fields[..] {
-            [(name, inside)] if name == "$json" => inside.to_string(),
-            _ => tree.to_string(),
-        },
-        _ => tree.to_string(),
-    };
+    let is_single = matches!(&tree, Tree::Object(fields) if fields.len() == 1);
+    let wrapped = is_single.then(|| tree.get("$json")).flatten();
+    let text = wrapped.unwrap_or(&tree).to_string();
     let (bytes, schema) = (text.into_bytes(), shape.schema);
     Ok(Some(OwnedImage { bytes, codec: CodecId::Json, schema }))
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result, code};
 use crate::format::image::{CodecId, Image, Op, OwnedImage};
 use crate::json::Tree;
 use crate::lsn::Lsn;
-use crate::store::{Author, Commit, Progress, Store, Transaction};
+use crate::store::{Author, Commit, Progress, Record, Store, Transaction};
 use crate::time::Timestamp;
 
 /// A line is at most this long: two images of a gigabyte each, in base64.
@@ -149,7 +149,7 @@ enum Effect {
     Nothing,
 }
 
-impl<'s> Import<'s> {
+impl Import<'_> {
     fn take(&mut self, number: u64, event: Event) -> Result<()> {
         let complete = self.group.first().is_some_and(|(_, first)| {
             first.group != event.group
@@ -240,7 +240,7 @@ fn fill(
 fn apply(tx: &mut Transaction<'_>, event: &Event, upsert: bool) -> Result<Effect> {
     let exists = {
         let record = tx.record(&event.collection, &event.key)?;
-        let current = record.as_ref().map(|record| record.image());
+        let current = record.as_ref().map(Record::image);
         if !upsert {
             check(event, current)?;
         }

@@ -22,13 +22,13 @@ use super::image::{CodecId, Image, Op};
 use crate::lsn::Position;
 
 /// Bits of the first byte that hold the operation.
-pub const OPERATION_MASK: u8 = 0x07;
+pub(crate) const OPERATION_MASK: u8 = 0x07;
 /// Bit of the first byte that says that both schema versions follow.
-pub const HAS_SCHEMAS: u8 = 0x08;
+pub(crate) const HAS_SCHEMAS: u8 = 0x08;
 /// Keys are 1 to this many bytes.
-pub const KEY_BYTES_MAX: usize = 65_536;
+pub(crate) const KEY_BYTES_MAX: usize = 65_536;
 /// Images are 0 to this many bytes.
-pub const IMAGE_BYTES_MAX: usize = 1 << 30;
+pub(crate) const IMAGE_BYTES_MAX: usize = 1 << 30;
 
 /// Two bytes, `back` 5, previous 10, collection 5, schemas 2 x 5, key length 3, lengths 2 x 5.
 pub(crate) const CHANGE_HEADER_BYTES_MAX: usize = 45;

@@ -14,36 +14,38 @@ use crate::lsn::{Lsn, Position};
 use crate::time::Timestamp;
 
 /// 8 bytes: [`CHECKPOINT_MAGIC_BYTES`].
-pub const CHECKPOINT_MAGIC: usize = 0;
+pub(crate) const CHECKPOINT_MAGIC: usize = 0;
 /// u32: format version.
-pub const CHECKPOINT_VERSION: usize = 8;
+pub(crate) const CHECKPOINT_VERSION: usize = 8;
 /// u32: zero.
-pub const CHECKPOINT_RESERVED: usize = 12;
+pub(crate) const CHECKPOINT_RESERVED: usize = 12;
 /// 16 bytes: the store's id.
-pub const CHECKPOINT_STORE: usize = 16;
+pub(crate) const CHECKPOINT_STORE: usize = 16;
 /// u32: the store's timeline.
-pub const CHECKPOINT_TIMELINE: usize = 32;
+pub(crate) const CHECKPOINT_TIMELINE: usize = 32;
 /// u32: checksum of the frame of `CHECKPOINT_LSN`.
-pub const CHECKPOINT_FRAME_CRC: usize = 36;
+pub(crate) const CHECKPOINT_FRAME_CRC: usize = 36;
 /// u64: the last transaction that the state holds.
-pub const CHECKPOINT_LSN: usize = 40;
+pub(crate) const CHECKPOINT_LSN: usize = 40;
 /// u64: where that frame begins: segment number in the high half, offset in the low one.
-pub const CHECKPOINT_FRAME: usize = 48;
+pub(crate) const CHECKPOINT_FRAME: usize = 48;
 /// i64: commit time of that transaction.
-pub const CHECKPOINT_TIME: usize = 56;
+pub(crate) const CHECKPOINT_TIME: usize = 56;
 /// u128: state digest at that transaction.
-pub const CHECKPOINT_DIGEST: usize = 64;
+pub(crate) const CHECKPOINT_DIGEST: usize = 64;
 /// u64: bytes of the body.
-pub const BODY_LENGTH: usize = 80;
+pub(crate) const BODY_LENGTH: usize = 80;
 /// 32 bytes: BLAKE3 of the body.
-pub const BODY_HASH: usize = 88;
+pub(crate) const BODY_HASH: usize = 88;
+/// 4 bytes of zeros.
+pub(crate) const CHECKPOINT_PADDING: usize = 120;
 /// u32: CRC-32 of all bytes of the header before it.
-pub const CHECKPOINT_CRC: usize = 124;
+pub(crate) const CHECKPOINT_CRC: usize = 124;
 /// Bytes of the header; the body follows.
-pub const CHECKPOINT_HEADER_BYTES: usize = 128;
+pub(crate) const CHECKPOINT_HEADER_BYTES: usize = 128;
 
 /// The first bytes of a checkpoint.
-pub const CHECKPOINT_MAGIC_BYTES: [u8; 8] = *b"AFTIMCKP";
+pub(crate) const CHECKPOINT_MAGIC_BYTES: [u8; 8] = *b"AFTIMCKP";
 
 /// The header of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,21 +64,21 @@ pub(crate) struct CheckpointHeader {
 impl CheckpointHeader {
     pub(crate) fn encode(&self) -> Scratch<CHECKPOINT_HEADER_BYTES> {
         let mut out = Scratch::new();
-        out.put(&CHECKPOINT_MAGIC_BYTES);
-        out.put(&FORMAT_VERSION.to_le_bytes());
-        out.put(&[0; 4]);
-        out.put(self.store.as_bytes());
-        out.put(&self.timeline.to_le_bytes());
-        out.put(&self.frame_crc.to_le_bytes());
-        out.put(&self.lsn.get().to_le_bytes());
-        out.put(&self.frame.bits().to_le_bytes());
-        out.put(&self.time.as_micros().to_le_bytes());
-        out.put(&self.digest.bits().to_le_bytes());
-        out.put(&self.body_length.to_le_bytes());
-        out.put(&self.body_hash);
-        out.put(&[0; CHECKPOINT_CRC - BODY_HASH - 32]);
+        out.field(CHECKPOINT_MAGIC, &CHECKPOINT_MAGIC_BYTES);
+        out.field(CHECKPOINT_VERSION, &FORMAT_VERSION.to_le_bytes());
+        out.field(CHECKPOINT_RESERVED, &[0; 4]);
+        out.field(CHECKPOINT_STORE, self.store.as_bytes());
+        out.field(CHECKPOINT_TIMELINE, &self.timeline.to_le_bytes());
+        out.field(CHECKPOINT_FRAME_CRC, &self.frame_crc.to_le_bytes());
+        out.field(CHECKPOINT_LSN, &self.lsn.get().to_le_bytes());
+        out.field(CHECKPOINT_FRAME, &self.frame.bits().to_le_bytes());
+        out.field(CHECKPOINT_TIME, &self.time.as_micros().to_le_bytes());
+        out.field(CHECKPOINT_DIGEST, &self.digest.bits().to_le_bytes());
+        out.field(BODY_LENGTH, &self.body_length.to_le_bytes());
+        out.field(BODY_HASH, &self.body_hash);
+        out.field(CHECKPOINT_PADDING, &[0; CHECKPOINT_CRC - CHECKPOINT_PADDING]);
         let crc = crc32fast::hash(out.as_slice());
-        out.put(&crc.to_le_bytes());
+        out.field(CHECKPOINT_CRC, &crc.to_le_bytes());
         out
     }
 

@@ -11,42 +11,42 @@ use crate::lsn::{Lsn, Position};
 use crate::time::Timestamp;
 
 /// 8 bytes: [`CONTROL_MAGIC_BYTES`].
-pub const CONTROL_MAGIC: usize = 0;
+pub(crate) const CONTROL_MAGIC: usize = 0;
 /// u32: format version.
-pub const CONTROL_VERSION: usize = 8;
+pub(crate) const CONTROL_VERSION: usize = 8;
 /// u32: 1 after a clean shutdown, else 0.
-pub const CLEAN: usize = 12;
+pub(crate) const CLEAN: usize = 12;
 /// u64: counts the writes; the valid slot with the higher number counts.
-pub const SEQUENCE: usize = 16;
+pub(crate) const SEQUENCE: usize = 16;
 /// 16 bytes: the store's id.
-pub const CONTROL_STORE: usize = 24;
+pub(crate) const CONTROL_STORE: usize = 24;
 /// u32: the store's timeline.
-pub const CONTROL_TIMELINE: usize = 40;
+pub(crate) const CONTROL_TIMELINE: usize = 40;
 /// u32: checksum of the frame of `DURABLE_LSN`.
-pub const DURABLE_CRC: usize = 44;
+pub(crate) const DURABLE_CRC: usize = 44;
 /// u64: highest LSN known durable.
-pub const DURABLE_LSN: usize = 48;
+pub(crate) const DURABLE_LSN: usize = 48;
 /// u64: position behind that frame: segment number in the high half, offset in the low one.
-pub const DURABLE_END: usize = 56;
+pub(crate) const DURABLE_END: usize = 56;
 /// 32 bytes: chain hash of the newest sealed segment; zeros if there is none.
-pub const CHAIN: usize = 64;
+pub(crate) const CHAIN: usize = 64;
 /// u32: number of that segment.
-pub const CHAIN_SEGMENT: usize = 96;
+pub(crate) const CHAIN_SEGMENT: usize = 96;
 /// i64: when the slot was written, microseconds since the epoch.
-pub const WRITTEN: usize = 100;
+pub(crate) const WRITTEN: usize = 100;
 /// 16 bytes of zeros.
-pub const CONTROL_RESERVED: usize = 108;
+pub(crate) const CONTROL_RESERVED: usize = 108;
 /// u32: CRC-32 of all bytes before it.
-pub const CONTROL_CRC: usize = 124;
+pub(crate) const CONTROL_CRC: usize = 124;
 /// Bytes of a slot.
-pub const SLOT_BYTES: usize = 128;
+pub(crate) const SLOT_BYTES: usize = 128;
 /// Distance of the two slots.
-pub const SLOT_STRIDE: usize = 4096;
+pub(crate) const SLOT_STRIDE: usize = 4096;
 /// Bytes of the file.
-pub const CONTROL_BYTES: usize = 8192;
+pub(crate) const CONTROL_BYTES: usize = 8192;
 
 /// The first bytes of a slot.
-pub const CONTROL_MAGIC_BYTES: [u8; 8] = *b"AFTIMCTL";
+pub(crate) const CONTROL_MAGIC_BYTES: [u8; 8] = *b"AFTIMCTL";
 
 /// One slot of CONTROL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,21 +71,21 @@ impl Control {
 
     pub(crate) fn encode(&self) -> Scratch<SLOT_BYTES> {
         let mut out = Scratch::new();
-        out.put(&CONTROL_MAGIC_BYTES);
-        out.put(&FORMAT_VERSION.to_le_bytes());
-        out.put(&u32::from(self.clean).to_le_bytes());
-        out.put(&self.sequence.to_le_bytes());
-        out.put(self.store.as_bytes());
-        out.put(&self.timeline.to_le_bytes());
-        out.put(&self.durable_crc.to_le_bytes());
-        out.put(&self.durable_lsn.get().to_le_bytes());
-        out.put(&self.durable_end.bits().to_le_bytes());
-        out.put(&self.chain);
-        out.put(&self.chain_segment.to_le_bytes());
-        out.put(&self.written.as_micros().to_le_bytes());
-        out.put(&[0; CONTROL_CRC - CONTROL_RESERVED]);
+        out.field(CONTROL_MAGIC, &CONTROL_MAGIC_BYTES);
+        out.field(CONTROL_VERSION, &FORMAT_VERSION.to_le_bytes());
+        out.field(CLEAN, &u32::from(self.clean).to_le_bytes());
+        out.field(SEQUENCE, &self.sequence.to_le_bytes());
+        out.field(CONTROL_STORE, self.store.as_bytes());
+        out.field(CONTROL_TIMELINE, &self.timeline.to_le_bytes());
+        out.field(DURABLE_CRC, &self.durable_crc.to_le_bytes());
+        out.field(DURABLE_LSN, &self.durable_lsn.get().to_le_bytes());
+        out.field(DURABLE_END, &self.durable_end.bits().to_le_bytes());
+        out.field(CHAIN, &self.chain);
+        out.field(CHAIN_SEGMENT, &self.chain_segment.to_le_bytes());
+        out.field(WRITTEN, &self.written.as_micros().to_le_bytes());
+        out.field(CONTROL_RESERVED, &[0; CONTROL_CRC - CONTROL_RESERVED]);
         let crc = crc32fast::hash(out.as_slice());
-        out.put(&crc.to_le_bytes());
+        out.field(CONTROL_CRC, &crc.to_le_bytes());
         out
     }
 

@@ -119,12 +119,6 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// How many bytes the varint of this value takes.
-pub(crate) const fn varint_bytes(value: u64) -> usize {
-    let bits = 64 - (value | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
-}
-
 /// A small buffer on the stack to build a header in: the write path must not allocate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scratch<const N: usize> {
@@ -135,6 +129,12 @@ pub(crate) struct Scratch<const N: usize> {
 impl<const N: usize> Scratch<N> {
     pub(crate) const fn new() -> Self {
         Self { bytes: [0; N], length: 0 }
+    }
+
+    /// Appends the field that the layout has at this offset.
+    pub(crate) fn field(&mut self, offset: usize, bytes: &[u8]) {
+        assert_eq!(self.length, offset, "fields are written in the order of the layout");
+        self.put(bytes);
     }
 
     /// Appends bytes. Panics when they do not fit: `N` is the proven maximum of the structure.
@@ -170,7 +170,6 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(low_byte(value));
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "only the low seven bits are wanted")]
 const fn low_byte(value: u64) -> u8 {
     (value & 0x7f) as u8
 }

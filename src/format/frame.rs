@@ -14,35 +14,35 @@ use crate::lsn::{Lsn, Position};
 use crate::time::Timestamp;
 
 /// u32: bytes of the frame, header and padding included; written last. Zero: nothing stands here.
-pub const LENGTH: usize = 0;
+pub(crate) const LENGTH: usize = 0;
 /// u32: CRC-32 of all other bytes of the frame, seeded with the segment header's checksum.
-pub const CRC: usize = 4;
+pub(crate) const CRC: usize = 4;
 /// u32: checksum of the frame before this one; of the first of a store: zero.
-pub const PREVIOUS_CRC: usize = 8;
+pub(crate) const PREVIOUS_CRC: usize = 8;
 /// u8: what the frame is, see [`FrameKind`].
-pub const KIND: usize = 12;
+pub(crate) const KIND: usize = 12;
 /// u8: zero.
-pub const FLAGS: usize = 13;
+pub(crate) const FLAGS: usize = 13;
 /// u16: bytes of metadata behind the header.
-pub const METADATA_LENGTH: usize = 14;
+pub(crate) const METADATA_LENGTH: usize = 14;
 /// u64: the transaction's number.
-pub const LSN: usize = 16;
+pub(crate) const LSN: usize = 16;
 /// i64: commit time in microseconds since the epoch, never less than in the frame before.
-pub const TIME: usize = 24;
+pub(crate) const TIME: usize = 24;
 /// u128: state digest after this frame.
-pub const DIGEST: usize = 32;
+pub(crate) const DIGEST: usize = 32;
 /// u32: LSN minus the highest LSN that was known durable when this was written; all ones: none.
-pub const DURABLE_LAG: usize = 48;
+pub(crate) const DURABLE_LAG: usize = 48;
 /// u32: number of changes.
-pub const CHANGES: usize = 52;
+pub(crate) const CHANGES: usize = 52;
 /// Bytes of the header.
-pub const HEADER_BYTES: usize = 56;
+pub(crate) const HEADER_BYTES: usize = 56;
 /// Frames begin at multiples of this, so that their length can be published in one atomic store.
-pub const ALIGNMENT: usize = 4;
+pub(crate) const ALIGNMENT: usize = 4;
 /// A transaction may take this many bytes, both images of each change and the metadata counted.
-pub const TRANSACTION_BYTES_MAX: u64 = 2 << 30;
+pub(crate) const TRANSACTION_BYTES_MAX: u64 = 2 << 30;
 /// A transaction's metadata may take this many bytes.
-pub const METADATA_BYTES_MAX: usize = 65_535;
+pub(crate) const METADATA_BYTES_MAX: usize = 65_535;
 
 const NOTHING_DURABLE: u32 = u32::MAX;
 
@@ -122,16 +122,17 @@ impl FrameHeader {
 
     pub(crate) fn encode(&self) -> Scratch<HEADER_BYTES> {
         let mut out = Scratch::new();
-        out.put(&self.length.to_le_bytes());
-        out.put(&self.crc.to_le_bytes());
-        out.put(&self.previous_crc.to_le_bytes());
-        out.put(&[self.kind.number(), 0]);
-        out.put(&self.metadata_length.to_le_bytes());
-        out.put(&self.lsn.get().to_le_bytes());
-        out.put(&self.time.as_micros().to_le_bytes());
-        out.put(&self.digest.bits().to_le_bytes());
-        out.put(&self.durable_lag.to_le_bytes());
-        out.put(&self.changes.to_le_bytes());
+        out.field(LENGTH, &self.length.to_le_bytes());
+        out.field(CRC, &self.crc.to_le_bytes());
+        out.field(PREVIOUS_CRC, &self.previous_crc.to_le_bytes());
+        out.field(KIND, &[self.kind.number()]);
+        out.field(FLAGS, &[0]);
+        out.field(METADATA_LENGTH, &self.metadata_length.to_le_bytes());
+        out.field(LSN, &self.lsn.get().to_le_bytes());
+        out.field(TIME, &self.time.as_micros().to_le_bytes());
+        out.field(DIGEST, &self.digest.bits().to_le_bytes());
+        out.field(DURABLE_LAG, &self.durable_lag.to_le_bytes());
+        out.field(CHANGES, &self.changes.to_le_bytes());
         out
     }
 

@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use super::cursor::{Cursor, Malformed, put_varint};
 
 /// Tag of the actor.
-pub const TAG_ACTOR: u8 = 1;
+pub(crate) const TAG_ACTOR: u8 = 1;
 /// Tag of the message.
-pub const TAG_MESSAGE: u8 = 2;
+pub(crate) const TAG_MESSAGE: u8 = 2;
 /// Tag of the correlation id.
-pub const TAG_CORRELATION: u8 = 3;
+pub(crate) const TAG_CORRELATION: u8 = 3;
 /// Tag of the causation id.
-pub const TAG_CAUSATION: u8 = 4;
+pub(crate) const TAG_CAUSATION: u8 = 4;
 /// Tag of an attribute: a varint length, the name, and JSON text to the end of the field.
-pub const TAG_ATTRIBUTE: u8 = 5;
+pub(crate) const TAG_ATTRIBUTE: u8 = 5;
 
 /// The metadata of a transaction.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use crate::lsn::Lsn;
 
 /// Identity of the store.
-pub const STORE: &str = "STORE";
+pub(crate) const STORE: &str = "STORE";
 /// Held by the one writer.
-pub const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 /// The beacon.
-pub const CONTROL: &str = "CONTROL";
+pub(crate) const CONTROL: &str = "CONTROL";
 /// Folder of the segments.
-pub const JOURNAL: &str = "journal";
+pub(crate) const JOURNAL: &str = "journal";
 /// Folder of the checkpoints.
-pub const STATE: &str = "state";
+pub(crate) const STATE: &str = "state";
 /// Folder of cut tails and damaged caches, kept for people to look at.
-pub const QUARANTINE: &str = "quarantine";
+pub(crate) const QUARANTINE: &str = "quarantine";
 
 /// The file of a segment: eight decimal digits or more.
 pub(crate) fn segment(store: &Path, number: u32) -> PathBuf {

@@ -11,31 +11,31 @@ use crate::lsn::Lsn;
 use crate::time::Timestamp;
 
 /// 32 bytes: BLAKE3 of the segment from its first byte up to the seal.
-pub const SEGMENT_HASH: usize = 0;
+pub(crate) const SEGMENT_HASH: usize = 0;
 /// 32 bytes: chain hash of the segment before; of the first segment: zeros.
-pub const PREVIOUS_CHAIN: usize = 32;
+pub(crate) const PREVIOUS_CHAIN: usize = 32;
 /// u64: first LSN in the segment; zero if it holds no transaction.
-pub const FIRST_LSN: usize = 64;
+pub(crate) const FIRST_LSN: usize = 64;
 /// u64: last LSN in the segment, or before it if it holds none.
-pub const LAST_LSN: usize = 72;
+pub(crate) const LAST_LSN: usize = 72;
 /// i64: commit time of the first transaction.
-pub const FIRST_TIME: usize = 80;
+pub(crate) const FIRST_TIME: usize = 80;
 /// i64: commit time of the last transaction.
-pub const LAST_TIME: usize = 88;
+pub(crate) const LAST_TIME: usize = 88;
 /// u64: number of changes in the segment.
-pub const CHANGE_COUNT: usize = 96;
+pub(crate) const CHANGE_COUNT: usize = 96;
 /// u32: entries of the sparse table.
-pub const TABLE_ENTRIES: usize = 104;
+pub(crate) const TABLE_ENTRIES: usize = 104;
 /// Where the table begins; each entry: LSN u64, time i64, offset of the frame u32.
-pub const TABLE: usize = 108;
+pub(crate) const TABLE: usize = 108;
 /// Bytes of an entry of the table.
-pub const TABLE_ENTRY_BYTES: usize = 20;
+pub(crate) const TABLE_ENTRY_BYTES: usize = 20;
 /// Bytes of the trailer: offset of the seal u32, then [`TRAILER_MAGIC`]. The last of the file.
-pub const TRAILER_BYTES: usize = 8;
+pub(crate) const TRAILER_BYTES: usize = 8;
 /// The last bytes of a sealed segment.
-pub const TRAILER_MAGIC: [u8; 4] = *b"SEAL";
+pub(crate) const TRAILER_MAGIC: [u8; 4] = *b"SEAL";
 /// A segment's table has one entry for each stretch of this many bytes.
-pub const TABLE_STRIDE: u64 = 65_536;
+pub(crate) const TABLE_STRIDE: u64 = 65_536;
 
 /// One entry of a sparse table: the transaction at this offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,15 +81,19 @@ impl Seal {
     /// The payload of the seal frame that begins at `offset`.
     pub(crate) fn encode(&self, offset: u32) -> Vec<u8> {
         let mut out = Vec::with_capacity(Self::frame_bytes(self.table.len()) - HEADER_BYTES);
-        out.extend_from_slice(&self.segment_hash);
-        out.extend_from_slice(&self.previous_chain);
-        out.extend_from_slice(&self.first_lsn.get().to_le_bytes());
-        out.extend_from_slice(&self.last_lsn.get().to_le_bytes());
-        out.extend_from_slice(&self.first_time.as_micros().to_le_bytes());
-        out.extend_from_slice(&self.last_time.as_micros().to_le_bytes());
-        out.extend_from_slice(&self.changes.to_le_bytes());
+        let mut field = |offset: usize, bytes: &[u8]| {
+            assert_eq!(out.len(), offset, "fields are written in the order of the layout");
+            out.extend_from_slice(bytes);
+        };
+        field(SEGMENT_HASH, &self.segment_hash);
+        field(PREVIOUS_CHAIN, &self.previous_chain);
+        field(FIRST_LSN, &self.first_lsn.get().to_le_bytes());
+        field(LAST_LSN, &self.last_lsn.get().to_le_bytes());
+        field(FIRST_TIME, &self.first_time.as_micros().to_le_bytes());
+        field(LAST_TIME, &self.last_time.as_micros().to_le_bytes());
+        field(CHANGE_COUNT, &self.changes.to_le_bytes());
         let entries = u32::try_from(self.table.len()).unwrap_or(u32::MAX);
-        out.extend_from_slice(&entries.to_le_bytes());
+        field(TABLE_ENTRIES, &entries.to_le_bytes());
         for entry in &self.table {
             out.extend_from_slice(&entry.lsn.get().to_le_bytes());
             out.extend_from_slice(&entry.time.as_micros().to_le_bytes());

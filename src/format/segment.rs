@@ -9,30 +9,30 @@ use super::cursor::{Cursor, Malformed, Scratch};
 use crate::time::Timestamp;
 
 /// 8 bytes: [`MAGIC_BYTES`].
-pub const MAGIC: usize = 0;
+pub(crate) const MAGIC: usize = 0;
 /// u32: format version.
-pub const VERSION: usize = 8;
+pub(crate) const VERSION: usize = 8;
 /// u32: bytes of this header; where the first frame begins.
-pub const FIRST_FRAME: usize = 12;
+pub(crate) const FIRST_FRAME: usize = 12;
 /// 16 bytes: the store's id.
-pub const STORE: usize = 16;
+pub(crate) const STORE: usize = 16;
 /// u32: the store's timeline.
-pub const TIMELINE: usize = 32;
+pub(crate) const TIMELINE: usize = 32;
 /// u32: number of the segment, from 1.
-pub const NUMBER: usize = 36;
+pub(crate) const NUMBER: usize = 36;
 /// i64: when the segment was prepared, microseconds since the epoch.
-pub const CREATED: usize = 40;
+pub(crate) const CREATED: usize = 40;
 /// 32 random bytes.
-pub const SALT: usize = 48;
+pub(crate) const SALT: usize = 48;
 /// 44 bytes of zeros.
-pub const RESERVED: usize = 80;
+pub(crate) const RESERVED: usize = 80;
 /// u32: CRC-32 of all bytes before it; seeds the checksums of the segment's frames.
-pub const SEGMENT_CRC: usize = 124;
+pub(crate) const SEGMENT_CRC: usize = 124;
 /// Bytes of the header.
-pub const SEGMENT_HEADER_BYTES: usize = 128;
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 128;
 
 /// The first bytes of a segment.
-pub const MAGIC_BYTES: [u8; 8] = *b"AFTIMSEG";
+pub(crate) const MAGIC_BYTES: [u8; 8] = *b"AFTIMSEG";
 
 /// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,17 +58,17 @@ pub(crate) enum NotAHeader {
 impl SegmentHeader {
     pub(crate) fn encode(&self) -> Scratch<SEGMENT_HEADER_BYTES> {
         let mut out = Scratch::new();
-        out.put(&MAGIC_BYTES);
-        out.put(&FORMAT_VERSION.to_le_bytes());
-        out.put(&128_u32.to_le_bytes());
-        out.put(self.store.as_bytes());
-        out.put(&self.timeline.to_le_bytes());
-        out.put(&self.number.to_le_bytes());
-        out.put(&self.created.as_micros().to_le_bytes());
-        out.put(&self.salt);
-        out.put(&[0; SEGMENT_CRC - RESERVED]);
+        out.field(MAGIC, &MAGIC_BYTES);
+        out.field(VERSION, &FORMAT_VERSION.to_le_bytes());
+        out.field(FIRST_FRAME, &128_u32.to_le_bytes());
+        out.field(STORE, self.store.as_bytes());
+        out.field(TIMELINE, &self.timeline.to_le_bytes());
+        out.field(NUMBER, &self.number.to_le_bytes());
+        out.field(CREATED, &self.created.as_micros().to_le_bytes());
+        out.field(SALT, &self.salt);
+        out.field(RESERVED, &[0; SEGMENT_CRC - RESERVED]);
         let crc = crc32fast::hash(out.as_slice());
-        out.put(&crc.to_le_bytes());
+        out.field(SEGMENT_CRC, &crc.to_le_bytes());
         out
     }
 

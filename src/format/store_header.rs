@@ -21,9 +21,9 @@ use crate::lsn::Lsn;
 use crate::time::Timestamp;
 
 /// The first line.
-pub const FIRST_LINE: &str = "afterimage store";
+pub(crate) const FIRST_LINE: &str = "afterimage store";
 /// STORE files are at most this long.
-pub const STORE_BYTES_MAX: usize = 65_536;
+pub(crate) const STORE_BYTES_MAX: usize = 65_536;
 
 /// Where a store branched off another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,21 +67,21 @@ impl StoreHeader {
     }
 
     pub(crate) fn encode(&self) -> String {
-        let mut text = format!(
-            "{FIRST_LINE}\nformat = {FORMAT_VERSION}\nstore = {}\ntimeline = {}\n\
-             segment_bytes = {}\ncreated = {}\n",
-            self.store,
-            self.timeline,
-            self.segment_bytes,
-            self.created.as_micros()
-        );
-        for fork in &self.forks {
+        let mut lines = vec![
+            FIRST_LINE.to_owned(),
+            format!("format = {FORMAT_VERSION}"),
+            format!("store = {}", self.store),
+            format!("timeline = {}", self.timeline),
+            format!("segment_bytes = {}", self.segment_bytes),
+            format!("created = {}", self.created.as_micros()),
+        ];
+        lines.extend(self.forks.iter().map(|fork| {
             let Fork { store, timeline, lsn, segment } = fork;
-            text += &format!("fork = {store} {timeline} {lsn} {segment}\n");
-        }
-        let crc = crc32fast::hash(text.as_bytes());
-        text += &format!("crc32 = {crc:08x}\n");
-        text
+            format!("fork = {store} {timeline} {lsn} {segment}")
+        }));
+        let body = lines.join("\n") + "\n";
+        let crc = crc32fast::hash(body.as_bytes());
+        format!("{body}crc32 = {crc:08x}\n")
     }
 
     pub(crate) fn parse(text: &[u8]) -> Result<Self, NotAStoreFile> {

@@ -50,7 +50,9 @@ impl Store {
         };
         let Some(current_tree) = tree(current) else {
             let newest = versions.iter().take(1);
-            return Ok(newest.map(|version| line(String::new(), shown(current), version)).collect());
+            return Ok(newest
+                .map(|version| line(String::new(), shown(current), version))
+                .collect());
         };
         let mut leaves = Vec::new();
         collect_leaves(&mut Vec::new(), &current_tree, &mut leaves);
@@ -106,7 +108,12 @@ fn collect_leaves<'a>(path: &mut Path, tree: &'a Tree, leaves: &mut Vec<(Path, &
                 path.pop();
             }
         }
-        _ => leaves.push((path.clone(), tree)),
+        Tree::Object(_)
+        | Tree::Array(_)
+        | Tree::Null
+        | Tree::Bool(_)
+        | Tree::Number(_)
+        | Tree::String(_) => leaves.push((path.clone(), tree)),
     }
 }
 

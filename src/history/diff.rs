@@ -78,18 +78,11 @@ impl RecordDiff<'_> {
 #[must_use]
 pub fn field_changes(before: Option<Image<'_>>, after: Option<Image<'_>>) -> Vec<FieldChange> {
     let mut changes = Vec::new();
-    match (before.map(tree), after.map(tree)) {
-        (Some(Some(before)), Some(Some(after))) => {
-            compare(&mut Vec::new(), Some(&before), Some(&after), &mut changes);
-        }
-        (None | Some(Some(_)), None | Some(Some(_))) | (Some(None), _) | (_, Some(None)) => {
-            let text = |image: Image<'_>| shown(image);
-            changes.push(FieldChange {
-                path: String::new(),
-                before: before.map(text),
-                after: after.map(text),
-            });
-        }
+    if let (Some(Some(before)), Some(Some(after))) = (before.map(tree), after.map(tree)) {
+        compare(&mut Vec::new(), Some(&before), Some(&after), &mut changes);
+    } else {
+        let (before, after) = (before.map(shown), after.map(shown));
+        changes.push(FieldChange { path: String::new(), before, after });
     }
     changes
 }
@@ -104,14 +97,12 @@ pub(super) fn tree(image: Image<'_>) -> Option<Tree> {
 
 /// JSON as it is, anything else by its codec and size.
 pub(super) fn shown(image: Image<'_>) -> String {
-    match tree(image) {
-        Some(tree) => tree.to_string(),
-        None => {
-            let hash = blake3::hash(image.bytes()).to_hex();
-            let start = hash.get(..12).unwrap_or_default();
-            format!("<{} {} bytes, blake3 {start}>", image.codec(), image.bytes().len())
-        }
+    if let Some(tree) = tree(image) {
+        return tree.to_string();
     }
+    let hash = blake3::hash(image.bytes()).to_hex();
+    let start = hash.get(..12).unwrap_or_default();
+    format!("<{} {} bytes, blake3 {start}>", image.codec(), image.bytes().len())
 }
 
 fn compare(
@@ -128,7 +119,12 @@ fn compare(
             let added = new.iter().filter(|(name, _)| !old.iter().any(|(known, _)| known == name));
             for (name, _) in old.iter().chain(added) {
                 path.push(name.clone());
-                compare(path, before.and_then(|t| t.get(name)), after.and_then(|t| t.get(name)), changes);
+                compare(
+                    path,
+                    before.and_then(|t| t.get(name)),
+                    after.and_then(|t| t.get(name)),
+                    changes,
+                );
                 path.pop();
             }
         }

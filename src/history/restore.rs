@@ -300,7 +300,9 @@ fn contents(segment: &Segment, end: usize) -> Result<Contents> {
     contents.table.retain(|entry| (entry.offset as usize) < end);
     let mut offset = SEGMENT_HEADER_BYTES;
     while offset < end {
-        let Some(frame) = segment.frame(crate::journal::segment::offset_u32(offset))? else { break };
+        let Some(frame) = segment.frame(crate::journal::segment::offset_u32(offset))? else {
+            break;
+        };
         if contents.table.is_empty() {
             contents.table.push(entry_of(&frame));
         }

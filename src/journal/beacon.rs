@@ -70,8 +70,9 @@ impl Beacon {
                 .at_offset(malformed.offset as u64)
         })?;
         if control.store != identity.store || control.timeline != identity.timeline {
-            return Err(Error::new(&code::WRONG_STORE, "CONTROL belongs to another store")
-                .at_path(&path));
+            return Err(
+                Error::new(&code::WRONG_STORE, "CONTROL belongs to another store").at_path(&path)
+            );
         }
         Ok(control)
     }

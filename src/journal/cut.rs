@@ -14,12 +14,13 @@
 //! the beacon or to any genuine frame written later, can't be missing because of an interrupted
 //! write. Only what nobody vouches for is cut.
 //!
-//! The rule is TigerBeetle's and that of protocol-aware recovery (Alagappan et al., FAST 2018):
+//! The rule is `TigerBeetle`'s and that of protocol-aware recovery (Alagappan et al., FAST 2018):
 //! tell an interrupted write from damage by evidence that is kept apart from the write.
 
 use crate::lsn::Lsn;
 
 /// What recovery found.
+#[expect(clippy::struct_excessive_bools, reason = "the columns of the table above")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// The last transaction before the end of the sound frames.

@@ -20,7 +20,7 @@ impl Journal {
     pub(crate) fn follow(&self, mut tail: Tail) -> Result<Tail> {
         loop {
             if let Some(segment) = self.segments().last() {
-                while self.take_frame(segment, &mut tail)? {}
+                while take_frame(segment, &mut tail)? {}
             }
             if !self.open_next()? {
                 break;
@@ -28,37 +28,6 @@ impl Journal {
         }
         self.sync.note_appended(tail);
         Ok(tail)
-    }
-
-    /// Takes in the next frame of a segment; `false` at its end, for now or for good.
-    fn take_frame(&self, segment: &Segment, tail: &mut Tail) -> Result<bool> {
-        let start = segment.map.published();
-        if segment.seal().is_some() {
-            return Ok(false);
-        }
-        let length = match segment.map.load_length_word(start) {
-            // Read through the file and not the map: nothing is published before it is verified.
-            Some(length) if length > 0 => length as usize,
-            Some(_) | None => return Ok(false),
-        };
-        let bytes = sys::read_range(&*segment.file, start as u64, length)?;
-        let position = Position::new(segment.number(), super::segment::offset_u32(start));
-        let frame = match scan::next(&bytes, segment.seed(), position, tail) {
-            Ok(frame) => frame,
-            Err(malformed) => return Err(segment.damaged(position.offset(), malformed)),
-        };
-        if frame.header.kind == FrameKind::Seal {
-            let seal = Seal::parse(frame.payload())
-                .map_err(|malformed| segment.damaged(position.offset(), malformed))?;
-            segment.map.advance(start + length);
-            segment.set_seal(seal);
-            return Ok(false);
-        }
-        segment.map.advance(start + length);
-        segment.set_verified(start);
-        segment.note(entry_of(&frame));
-        *tail = Tail::after(&frame);
-        Ok(true)
     }
 
     /// Opens the segment after the newest one, if the writer has begun to fill it.
@@ -89,4 +58,35 @@ impl Journal {
         self.add(Segment::new(header, Arc::clone(&file), map))?;
         Ok(true)
     }
+}
+
+/// Takes in the next frame of a segment; `false` at its end, for now or for good.
+fn take_frame(segment: &Segment, tail: &mut Tail) -> Result<bool> {
+    let start = segment.map.published();
+    if segment.seal().is_some() {
+        return Ok(false);
+    }
+    let length = match segment.map.load_length_word(start) {
+        // Read through the file and not the map: nothing is published before it is verified.
+        Some(length) if length > 0 => length as usize,
+        Some(_) | None => return Ok(false),
+    };
+    let bytes = sys::read_range(&*segment.file, start as u64, length)?;
+    let position = Position::new(segment.number(), super::segment::offset_u32(start));
+    let frame = match scan::next(&bytes, segment.seed(), position, tail) {
+        Ok(frame) => frame,
+        Err(malformed) => return Err(segment.damaged(position.offset(), malformed)),
+    };
+    if frame.header.kind == FrameKind::Seal {
+        let seal = Seal::parse(frame.payload())
+            .map_err(|malformed| segment.damaged(position.offset(), malformed))?;
+        segment.map.advance(start + length);
+        segment.set_seal(seal);
+        return Ok(false);
+    }
+    segment.map.advance(start + length);
+    segment.set_verified(start);
+    segment.note(entry_of(&frame));
+    *tail = Tail::after(&frame);
+    Ok(true)
 }

@@ -3,8 +3,9 @@
 //! length of the journal, but for a binary search over its segments.
 
 use super::Journal;
+use super::reader::missing;
 use super::segment::Segment;
-use crate::error::{Error, Result, code};
+use crate::error::Result;
 use crate::format::frame::{Frame, FrameKind};
 use crate::format::seal::TableEntry;
 use crate::lsn::Lsn;
@@ -22,10 +23,7 @@ impl Journal {
                 frame.header.lsn < lsn
             })?;
         }
-        found.ok_or_else(|| {
-            Error::new(&code::JOURNAL_INCOMPLETE, "the transaction is not in the journal")
-                .at_lsn(lsn)
-        })
+        found.ok_or_else(|| missing(lsn))
     }
 
     /// The last transaction committed at or before `time`; zero if there is none.
@@ -45,10 +43,7 @@ impl Journal {
     }
 
     /// The newest entry of all sparse tables that `before` accepts, with its segment.
-    fn newest_entry(
-        &self,
-        before: impl Fn(&TableEntry) -> bool,
-    ) -> Option<(&Segment, TableEntry)> {
+    fn newest_entry(&self, before: impl Fn(&TableEntry) -> bool) -> Option<(&Segment, TableEntry)> {
         let (mut low, mut high) = (1, self.table.newest());
         let mut found = None;
         while low <= high {

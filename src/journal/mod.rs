@@ -128,9 +128,7 @@ impl Journal {
     /// Notes in CONTROL how far the journal is durable now.
     pub(crate) fn write_beacon(&self, chain: Option<Chain>, clean: bool) -> Result<()> {
         match self.beacon.get() {
-            Some(beacon) => {
-                beacon.write(&self.sync.durable_tail(), chain, clean, self.clock.now())
-            }
+            Some(beacon) => beacon.write(&self.sync.durable_tail(), chain, clean, self.clock.now()),
             None => Ok(()),
         }
     }

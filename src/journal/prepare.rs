@@ -139,8 +139,7 @@ impl Keeper {
             match state.take() {
                 Some(prepared) => return prepared,
                 None => {
-                    state =
-                        self.ready.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state = self.ready.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }
@@ -149,11 +148,11 @@ impl Keeper {
     /// Ends the thread after all it was asked for; gives back a segment nobody took.
     pub(crate) fn stop(&mut self) -> Option<Prepared> {
         self.ask(Task::Stop);
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                // Its panic was printed; what it left undone, recovery does.
-                return None;
-            }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            // Its panic was printed; what it left undone, recovery does.
+            return None;
         }
         match self.ready.lock().take() {
             Some(Ok(prepared)) => Some(prepared),
@@ -174,8 +173,11 @@ fn keep(journal: &Journal, inbox: &Receiver<Task>, ready: &Ready, mut chain: Cha
                 ready.filled.notify_all();
             }
             Task::Seal { number, map, tail, changes } => {
+                // Behind a segment that could not be sealed none is: the chain has no gaps.
                 let sealed = journal
-                    .segment(number)
+                    .sync
+                    .check()
+                    .and_then(|()| journal.segment(number))
                     .and_then(|segment| seal::finish(segment, map, &tail, changes, chain))
                     .and_then(|next| {
                         chain = next;

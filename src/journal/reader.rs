@@ -62,7 +62,7 @@ impl<'a> Frames<'a> {
                 .journal
                 .transaction_at(position)?
                 .filter(|frame| frame.header.lsn == self.next)
-                .ok_or_else(|| self.missing(self.next))?,
+                .ok_or_else(|| missing(self.next))?,
         };
         self.front = Some(frame.end());
         Ok(frame)
@@ -72,7 +72,7 @@ impl<'a> Frames<'a> {
         if self.back.is_empty() {
             self.fill_back()?;
         }
-        let missing = self.missing(self.last);
+        let missing = missing(self.last);
         match self.back.pop() {
             Some((lsn, position)) if lsn == self.last => {
                 self.journal.transaction_at(position)?.ok_or(missing)
@@ -96,10 +96,11 @@ impl<'a> Frames<'a> {
         }
         Ok(())
     }
+}
 
-    fn missing(&self, lsn: Lsn) -> Error {
-        Error::new(&code::JOURNAL_INCOMPLETE, "the transaction is not in the journal").at_lsn(lsn)
-    }
+/// The error for a transaction that should be there.
+pub(super) fn missing(lsn: Lsn) -> Error {
+    Error::new(&code::JOURNAL_INCOMPLETE, "the transaction is not in the journal").at_lsn(lsn)
 }
 
 impl<'a> Iterator for Frames<'a> {

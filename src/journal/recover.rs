@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Journal;
 use super::beacon::{Beacon, Chain};
 use super::cut::{Decision, Why};
 use super::prepare::{Mould, Prepared, claim};
@@ -15,7 +16,6 @@ use super::scan::Scan;
 use super::seal::Sealing;
 use super::segment::{Segment, Tail};
 use super::survey::{Found, FoundKind, Hole, Survey, survey, to_usize};
-use super::Journal;
 use crate::error::{Error, Result, code};
 use crate::format::control::Control;
 use crate::format::names;
@@ -52,13 +52,13 @@ pub(crate) struct Opened {
 }
 
 /// Opens the journal for writing; the store's lock is held. Refuses damage of acknowledged data.
-pub(crate) fn open_for_writing(mould: Mould, clock: Arc<dyn Clock>) -> Result<Opened> {
+pub(crate) fn open_for_writing(mould: Mould, clock: &Arc<dyn Clock>) -> Result<Opened> {
     let control = Beacon::read(&*mould.disk, &mould.root, &mould.identity)?;
     let mut survey = survey(&mould, &control, !control.clean)?;
     if let Decision::Damage(why) = survey.decision {
         return Err(damage(&mould, &survey, &control, why));
     }
-    if control.clean && survey.segments.iter().any(|found| is_open(found)) {
+    if control.clean && survey.segments.iter().any(is_open) {
         // The files were opened for reading while nothing was known about them.
         survey = reopen(&mould, survey)?;
     }
@@ -72,7 +72,7 @@ pub(crate) fn open_for_writing(mould: Mould, clock: Arc<dyn Clock>) -> Result<Op
     let cut = survey.hole;
     work.settle(&mut survey.segments, keep_last, cut)?;
     let chain = work.chain;
-    let journal = Arc::new(Journal::new(mould, Arc::clone(&clock), survey.tail));
+    let journal = Arc::new(Journal::new(mould, Arc::clone(clock), survey.tail));
     let active = add_all(&journal, survey.segments, keep_last)?;
     let active = match active {
         Some(active) => active,
@@ -85,11 +85,7 @@ pub(crate) fn open_for_writing(mould: Mould, clock: Arc<dyn Clock>) -> Result<Op
 
 /// Opens the journal for reading, beside a writer or alone; changes nothing. Of a damaged journal,
 /// `salvage` serves what stands before the damage.
-pub(crate) fn open_read_only(
-    mould: Mould,
-    clock: Arc<dyn Clock>,
-    salvage: bool,
-) -> Result<Opened> {
+pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool) -> Result<Opened> {
     /// A writer may append between two looks at its files, which can seem like damage.
     const LOOKS_MAX: usize = 5;
     let mut notices = Vec::new();
@@ -194,7 +190,7 @@ impl Work<'_> {
         };
         while segments.last().is_some_and(unused) {
             let Some(found) = segments.pop() else { break };
-            if self.is_zero_behind_header(&*found.file)? {
+            if is_zero_behind_header(&*found.file)? {
                 self.mould.disk.remove(found.file.path())?;
             } else {
                 self.set_aside(&found)?;
@@ -202,12 +198,6 @@ impl Work<'_> {
             self.sync_names()?;
         }
         Ok(())
-    }
-
-    fn is_zero_behind_header(&self, file: &dyn DiskFile) -> Result<bool> {
-        let start = crate::format::segment::SEGMENT_HEADER_BYTES;
-        let bytes = sys::read_range(file, start as u64, to_usize(file.length()?))?;
-        Ok(bytes.iter().all(|byte| *byte == 0))
     }
 
     /// Moves a segment in which nothing continues the journal to `quarantine/`.
@@ -228,12 +218,7 @@ impl Work<'_> {
     }
 
     /// Seals every segment that is not sealed, except the last one after a clean shutdown.
-    fn settle(
-        &mut self,
-        segments: &mut [Found],
-        keep_last: bool,
-        cut: Option<Hole>,
-    ) -> Result<()> {
+    fn settle(&mut self, segments: &mut [Found], keep_last: bool, cut: Option<Hole>) -> Result<()> {
         let last = segments.last().map(|found| found.number);
         for found in segments.iter_mut() {
             let keep = keep_last && Some(found.number) == last;
@@ -282,8 +267,7 @@ impl Work<'_> {
         end: u64,
         lost: Option<Lsn>,
     ) -> Result<()> {
-        let mut bytes =
-            sys::read_range(file, end, to_usize(file.length()?.saturating_sub(end)))?;
+        let mut bytes = sys::read_range(file, end, to_usize(file.length()?.saturating_sub(end)))?;
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes.truncate(used);
         if bytes.is_empty() {
@@ -385,4 +369,10 @@ fn new_segment(journal: &Journal) -> Result<Prepared> {
     let map = Arc::clone(prepared.map.map());
     journal.add(Segment::new(prepared.header, Arc::clone(&prepared.file), map))?;
     Ok(prepared)
+}
+
+fn is_zero_behind_header(file: &dyn DiskFile) -> Result<bool> {
+    let start = crate::format::segment::SEGMENT_HEADER_BYTES;
+    let bytes = sys::read_range(file, start as u64, to_usize(file.length()?))?;
+    Ok(bytes.iter().all(|byte| *byte == 0))
 }

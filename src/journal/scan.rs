@@ -143,12 +143,10 @@ pub(crate) fn behind(bytes: &[u8], seed: u32, known: Lsn) -> Behind {
                 && header.lsn > known
                 && header.lsn.get() - known.get() <= (bytes.len() / HEADER_BYTES) as u64 + 1
         });
-        if plausible {
-            if let Ok(frame) = Frame::verified(rest, seed, Position::NONE) {
-                found.frames += 1;
-                found.durable = found.durable.max(frame.header.durable());
-                start += frame.header.bytes() - ALIGNMENT;
-            }
+        if plausible && let Ok(frame) = Frame::verified(rest, seed, Position::NONE) {
+            found.frames += 1;
+            found.durable = found.durable.max(frame.header.durable());
+            start += frame.header.bytes() - ALIGNMENT;
         }
     }
     found

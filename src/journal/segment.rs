@@ -58,11 +58,6 @@ impl Segment {
         self.seal.get_or_init(|| seal);
     }
 
-    /// Where the frames end: everything before is published.
-    pub(crate) fn end(&self) -> Position {
-        Position::new(self.number(), offset_u32(self.map.published()))
-    }
-
     /// The frame at this offset, verified; `None` exactly at the end of what is published.
     pub(crate) fn frame(&self, offset: u32) -> Result<Option<Frame<'_>>> {
         let start = offset as usize;
@@ -72,8 +67,9 @@ impl Segment {
         let position = Position::new(self.number(), offset);
         let frame = match self.frame_bytes(start) {
             Ok(bytes) if self.is_verified(start) => Frame::trusted(bytes, position),
-            Ok(bytes) => Frame::verified(bytes, self.seed, position)
-                .inspect(|_| self.set_verified(start)),
+            Ok(bytes) => {
+                Frame::verified(bytes, self.seed, position).inspect(|_| self.set_verified(start))
+            }
             Err(malformed) => Err(malformed),
         };
         frame.map(Some).map_err(|malformed| self.damaged(offset, malformed))
@@ -162,9 +158,7 @@ impl Segment {
     pub(crate) fn first(&self) -> Option<TableEntry> {
         match self.seal() {
             Some(seal) => seal.table.first().copied(),
-            None => {
-                self.table.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
-            }
+            None => self.table.lock().unwrap_or_else(PoisonError::into_inner).first().copied(),
         }
     }
 }
@@ -183,11 +177,7 @@ pub(crate) fn offset_u32(offset: usize) -> u32 {
 
 /// A transaction's entry for a sparse table.
 pub(crate) fn entry_of(frame: &Frame<'_>) -> TableEntry {
-    TableEntry {
-        lsn: frame.header.lsn,
-        time: frame.header.time,
-        offset: frame.position.offset(),
-    }
+    TableEntry { lsn: frame.header.lsn, time: frame.header.time, offset: frame.position.offset() }
 }
 
 /// What a segment is expected to continue.

@@ -150,14 +150,15 @@ impl Surveyor<'_> {
         if header.number != number
             || !identity.owns_segment(header.store, header.timeline, header.number)
         {
-            return Err(Error::new(&code::WRONG_STORE, "the segment belongs elsewhere")
-                .at_path(&path));
+            return Err(
+                Error::new(&code::WRONG_STORE, "the segment belongs elsewhere").at_path(&path)
+            );
         }
-        if self.hole.is_none() {
-            if let Some(seal) = self.sealed(&header, &*file, length)? {
-                let kind = FoundKind::Sealed { header, seal, length };
-                return Ok(Found { number, file, kind });
-            }
+        if self.hole.is_none()
+            && let Some(seal) = self.sealed(&header, &*file, length)?
+        {
+            let kind = FoundKind::Sealed { header, seal, length };
+            return Ok(Found { number, file, kind });
         }
         self.unsealed(header, file, length)
     }
@@ -173,7 +174,7 @@ impl Surveyor<'_> {
         file: Arc<dyn DiskFile>,
         why: NotAHeader,
     ) -> Result<Found> {
-        let bytes = sys::read_range(&*file, 0, usize::MAX.min(to_usize(file.length()?)))?;
+        let bytes = sys::read_range(&*file, 0, to_usize(file.length()?))?;
         let rest = bytes.get(SEGMENT_HEADER_BYTES..).unwrap_or_default();
         let later = names::segment(&self.mould.root, number + 1);
         let last = self.mould.disk.entry(&later)? == sys::Entry::Nothing;

@@ -121,9 +121,7 @@ impl SyncQueue {
                 Some(target) => {
                     // Covered by the running sync, or one of the group after it.
                     let generation = state.generation + u64::from(target < lsn);
-                    self.turn(generation)
-                        .wait(state)
-                        .unwrap_or_else(PoisonError::into_inner)
+                    self.turn(generation).wait(state).unwrap_or_else(PoisonError::into_inner)
                 }
             };
         }

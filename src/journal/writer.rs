@@ -9,8 +9,8 @@ use crate::error::{Error, Result, code};
 use crate::format::change::{Change, ChangeHeader};
 use crate::format::digest::StateDigest;
 use crate::format::frame::{
-    CRC, Checksum, FrameHeader, FrameKind, HEADER_BYTES, METADATA_BYTES_MAX,
-    TRANSACTION_BYTES_MAX, aligned,
+    CRC, Checksum, FrameHeader, FrameKind, HEADER_BYTES, METADATA_BYTES_MAX, TRANSACTION_BYTES_MAX,
+    aligned,
 };
 use crate::format::seal::{Seal, TableEntry};
 use crate::format::segment::SEGMENT_HEADER_BYTES;
@@ -124,14 +124,18 @@ impl Writer {
                 .iter()
                 .map(|(_, back)| Position::new(segment, offset_u32(start + *back as usize))),
         );
-        self.note(journal, frame, Tail {
-            lsn: frame.lsn,
-            time: frame.time,
-            crc,
-            digest: frame.digest,
-            frame: Position::new(segment, offset_u32(start)),
-            end: Position::new(segment, offset_u32(start + length)),
-        });
+        self.note(
+            journal,
+            frame,
+            Tail {
+                lsn: frame.lsn,
+                time: frame.time,
+                crc,
+                digest: frame.digest,
+                frame: Position::new(segment, offset_u32(start)),
+                end: Position::new(segment, offset_u32(start + length)),
+            },
+        );
         Ok(self.tail)
     }
 
@@ -320,6 +324,8 @@ fn limit(map: &MapWriter) -> usize {
 fn too_large(length: u64) -> Error {
     Error::new(
         &code::TRANSACTION_TOO_LARGE,
-        format!("the transaction takes {length} bytes or more, the limit is {TRANSACTION_BYTES_MAX}"),
+        format!(
+            "the transaction takes {length} bytes or more, the limit is {TRANSACTION_BYTES_MAX}"
+        ),
     )
 }

@@ -237,9 +237,10 @@ fn without_doubles(fields: Vec<(String, Tree)>) -> Vec<(String, Tree)> {
     /// Below this many fields, comparing each with each is faster than sorting.
     const FEW: usize = 32;
     let doubled = if fields.len() <= FEW {
-        fields.iter().enumerate().any(|(index, (name, _))| {
-            fields.iter().take(index).any(|(known, _)| known == name)
-        })
+        fields
+            .iter()
+            .enumerate()
+            .any(|(index, (name, _))| fields.iter().take(index).any(|(known, _)| known == name))
     } else {
         let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
@@ -251,12 +252,11 @@ fn without_doubles(fields: Vec<(String, Tree)>) -> Vec<(String, Tree)> {
     let mut places = std::collections::BTreeMap::new();
     let mut kept: Vec<(String, Tree)> = Vec::new();
     for (name, value) in fields {
-        match places.get(&name).and_then(|place: &usize| kept.get_mut(*place)) {
-            Some(field) => field.1 = value,
-            None => {
-                places.insert(name.clone(), kept.len());
-                kept.push((name, value));
-            }
+        if let Some(field) = places.get(&name).and_then(|place: &usize| kept.get_mut(*place)) {
+            field.1 = value;
+        } else {
+            places.insert(name.clone(), kept.len());
+            kept.push((name, value));
         }
     }
     kept

@@ -89,11 +89,10 @@ impl State {
             return Vec::new();
         }
         let found = records.heads.range::<[u8], _>(range);
-        let owned = |(key, head): (&Box<[u8]>, &Head)| (key.clone(), *head);
         if reverse {
-            found.rev().take(limit).map(owned).collect()
+            found.rev().take(limit).map(|(key, head)| (key.clone(), *head)).collect()
         } else {
-            found.take(limit).map(owned).collect()
+            found.take(limit).map(|(key, head)| (key.clone(), *head)).collect()
         }
     }
 

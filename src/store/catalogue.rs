@@ -62,8 +62,7 @@ pub(crate) struct Catalogue {
 
 impl Catalogue {
     pub(crate) fn new() -> Self {
-        let catalogue =
-            Self { entries: GrowingTable::new(), ids: RwLock::new(BTreeMap::new()) };
+        let catalogue = Self { entries: GrowingTable::new(), ids: RwLock::new(BTreeMap::new()) };
         for (id, name) in (1..).zip(SYSTEM) {
             catalogue.insert(id, name, Lsn::ZERO);
         }

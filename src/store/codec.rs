@@ -90,16 +90,14 @@ where
             >,
         > + 'static,
     T::Archived: rkyv::Portable
-        + for<'a> rkyv::bytecheck::CheckBytes<
-            rkyv::api::high::HighValidator<'a, rkyv::rancor::Error>,
-        >,
+        + for<'a> rkyv::bytecheck::CheckBytes<rkyv::api::high::HighValidator<'a, rkyv::rancor::Error>>,
 {
     type View<'a> = &'a T::Archived;
     const ID: CodecId = CodecId::Rkyv;
 
     fn encode(value: &T) -> Result<Vec<u8>> {
         rkyv::to_bytes::<rkyv::rancor::Error>(value)
-            .map(|bytes| bytes.into_vec())
+            .map(rkyv::util::AlignedVec::into_vec)
             .map_err(|source| encode_error(CodecId::Rkyv).with_source(source))
     }
 

@@ -215,16 +215,15 @@ pub(crate) fn validate(
     }
     let reads = transaction.reads();
     for slot in &reads.records {
-        if let Some(head) = state.head(names.id(slot.collection), &slot.key) {
-            if head.lsn() > transaction.snapshot {
-                conflicts.push(transaction.conflict(slot, head.lsn()));
-            }
+        if let Some(head) = state.head(names.id(slot.collection), &slot.key)
+            && head.lsn() > transaction.snapshot
+        {
+            conflicts.push(transaction.conflict(slot, head.lsn()));
         }
     }
     for (collection, range) in &reads.ranges {
         let id = names.id(*collection);
-        if let Some((key, head)) =
-            state.changed_since(id, range.as_bounds(), transaction.snapshot)
+        if let Some((key, head)) = state.changed_since(id, range.as_bounds(), transaction.snapshot)
         {
             let slot = Slot { collection: *collection, key: key.to_vec() };
             conflicts.push(transaction.conflict(&slot, head.lsn()));
@@ -301,9 +300,7 @@ fn capture<'a>(
         let collection = names.id(write.slot.collection);
         let head = engine.state().head(collection, &write.slot.key);
         let before = match head.filter(|head| !head.is_deleted()) {
-            Some(head) => {
-                engine.change_of(collection, &write.slot.key, head.position)?.1.after
-            }
+            Some(head) => engine.change_of(collection, &write.slot.key, head.position)?.1.after,
             None => None,
         };
         let after = write.image();
@@ -355,6 +352,8 @@ pub(crate) fn preview(
     };
     captured
         .iter()
-        .map(|Captured { change, .. }| Ok((name(change.collection)?, change.key.to_vec(), change.op)))
+        .map(|Captured { change, .. }| {
+            Ok((name(change.collection)?, change.key.to_vec(), change.op))
+        })
         .collect()
 }

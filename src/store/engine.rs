@@ -2,9 +2,9 @@
 //! and writes them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::sync::Arc;
 
 use super::catalogue::Catalogue;
 use super::maintenance::{Behind, Checkpointer};
@@ -155,18 +155,21 @@ impl Engine {
 
     /// Counts appended bytes, and asks for a checkpoint when one is due.
     pub(crate) fn note_appended(&self, bytes: u64) {
-        if self.behind.add(bytes, self.checkpoint_bytes) {
-            if let Some(writing) = &self.writing {
-                if let Some(checkpointer) = &lock(&writing.background).checkpointer {
-                    checkpointer.ask();
-                }
-            }
+        if self.behind.add(bytes, self.checkpoint_bytes)
+            && let Some(writing) = &self.writing
+            && let Some(checkpointer) = &lock(&writing.background).checkpointer
+        {
+            checkpointer.ask();
         }
     }
 
     /// The change that made a record what it was at `lsn`; `None` if it did not exist then. Walks
     /// the record's versions from the newest back: the cost is theirs alone.
-    pub(crate) fn version_at(&self, head: Head, lsn: Lsn) -> Result<Option<(Frame<'_>, Change<'_>)>> {
+    pub(crate) fn version_at(
+        &self,
+        head: Head,
+        lsn: Lsn,
+    ) -> Result<Option<(Frame<'_>, Change<'_>)>> {
         if head.is_deleted() && head.lsn() <= lsn {
             return Ok(None);
         }

@@ -226,19 +226,15 @@ fn read(journal: &Journal, path: &Path, lsn: Lsn) -> Result<Loaded> {
     if *blake3::hash(body).as_bytes() != header.body_hash {
         return Err(wrong("hash"));
     }
-    let frame = match journal.find(lsn) {
-        Ok(frame) => frame,
-        // Damage of the journal is found where it is read; here it only means: do not believe.
-        Err(_) => return Err(wrong("place in the journal")),
-    };
+    // Damage of the journal is found where it is read; here it only means: do not believe.
+    let Ok(frame) = journal.find(lsn) else { return Err(wrong("place in the journal")) };
     let agrees = frame.position == header.frame
         && frame.header.crc == header.frame_crc
         && frame.header.digest == header.digest;
     if !agrees {
         return Err(wrong("transaction"));
     }
-    let image = StateImage::access(body)
-        .map_err(|source| wrong("archive").with_source(source))?;
+    let image = StateImage::access(body).map_err(|source| wrong("archive").with_source(source))?;
     let state = State::from_image(image, lsn).map_err(wrong)?;
     Ok(Loaded { state, digest: header.digest, lsn })
 }
@@ -255,7 +251,8 @@ impl Checkpointer {
         // One waiting request is enough: a checkpoint covers all that came before it.
         let (due, inbox) = sync_channel(1);
         let engine = Arc::downgrade(engine);
-        let thread = thread::spawn("afterimage-checkpoints", move || write_when_due(&engine, &inbox))?;
+        let thread =
+            thread::spawn("afterimage-checkpoints", move || write_when_due(&engine, &inbox))?;
         Ok(Self { due: Some(due), thread: Some(thread) })
     }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-
 use super::Store;
 use super::catalogue::Catalogue;
 use super::engine::{Background, Engine, Parts, Section, Writing};
@@ -14,12 +13,12 @@ use super::replay::replay;
 use crate::error::{Error, Result, code};
 use crate::format::names;
 use crate::format::store_header::{Fork, NotAStoreFile, STORE_BYTES_MAX, StoreHeader};
+use crate::journal::Flusher;
 use crate::journal::beacon::{Beacon, Chain};
 use crate::journal::prepare::{Keeper, Mould};
 use crate::journal::recover::{self, Opened};
 use crate::journal::segment::Tail;
 use crate::journal::writer::{Start, Writer};
-use crate::journal::Flusher;
 use crate::sys::lock::Lock;
 use crate::sys::{self, Disk, Entry, MapAccess};
 use crate::time::Clock;
@@ -126,9 +125,10 @@ fn read_identity(disk: &dyn Disk, root: &Path) -> Result<StoreHeader> {
             NotAStoreFile::Newer(version) => {
                 Error::new(&code::FORMAT_TOO_NEW, format!("the store has format {version}"))
             }
-            NotAStoreFile::Damaged(what) => {
-                Error::new(&code::STORE_HEADER_DAMAGED, format!("the STORE file is damaged: {what}"))
-            }
+            NotAStoreFile::Damaged(what) => Error::new(
+                &code::STORE_HEADER_DAMAGED,
+                format!("the STORE file is damaged: {what}"),
+            ),
         }
         .at_path(&path)
     })
@@ -180,7 +180,7 @@ fn open_for_reading(options: &Options, root: &Path, identity: StoreHeader) -> Re
 fn open_for_writing(options: &Options, root: &Path, identity: StoreHeader) -> Result<Store> {
     let lock = options.disk.lock(&root.join(names::LOCK))?;
     let mould = mould(options, root, &identity)?;
-    let mut opened = recover::open_for_writing(mould, Arc::clone(&options.clock))?;
+    let mut opened = recover::open_for_writing(mould, &options.clock)?;
     let active = opened.active.take().ok_or_else(|| {
         Error::new(&code::IO, "recovery left no segment to write to").at_path(root)
     })?;

@@ -59,6 +59,7 @@ pub enum AppendMethod {
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Options {
     pub(crate) create: bool,
     pub(crate) create_new: bool,
@@ -179,10 +180,8 @@ impl Options {
         if self.salvage && !self.read_only {
             return wrong("salvage only reads, so it goes with read_only".to_owned());
         }
-        if let Durability::Interval(interval) = self.durability {
-            if interval.is_zero() {
-                return wrong("the interval of Durability::Interval must not be zero".to_owned());
-            }
+        if self.durability == Durability::Interval(Duration::ZERO) {
+            return wrong("the interval of Durability::Interval must not be zero".to_owned());
         }
         Ok(())
     }

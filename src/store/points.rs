@@ -10,7 +10,7 @@ use crate::lsn::Lsn;
 use crate::time::Timestamp;
 
 /// Names of restore points are at most this many bytes.
-pub const POINT_NAME_BYTES_MAX: usize = 255;
+pub(super) const POINT_NAME_BYTES_MAX: usize = 255;
 
 /// A name for a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

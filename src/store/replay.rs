@@ -118,9 +118,10 @@ pub(crate) fn learn_record(
     image: Image<'_>,
     lsn: Lsn,
 ) -> Result<()> {
-    let wrong = || Error::new(&code::FRAME_DAMAGED, "a record of $collections is wrong").at_lsn(lsn);
-    let record: CatalogueRecord = serde_json::from_slice(image.bytes())
-        .map_err(|source| wrong().with_source(source))?;
+    let wrong =
+        || Error::new(&code::FRAME_DAMAGED, "a record of $collections is wrong").at_lsn(lsn);
+    let record: CatalogueRecord =
+        serde_json::from_slice(image.bytes()).map_err(|source| wrong().with_source(source))?;
     let name = std::str::from_utf8(key).map_err(|source| wrong().with_source(source))?;
     if catalogue.by_name(name).is_some() {
         // A follower may see it both in the checkpoint and in the transaction.

@@ -97,9 +97,9 @@ impl Store {
     /// # Errors
     /// `OutsideWindow` if transactions after `from` are not kept any more, or `from` lies ahead.
     pub fn subscribe(&self, from: Lsn) -> Result<Subscription> {
-        self.engine.check_window(from).map_err(|error| {
-            Error::new(&code::LAGGED, error.message()).at_path(self.path())
-        })?;
+        self.engine
+            .check_window(from)
+            .map_err(|error| Error::new(&code::LAGGED, error.message()).at_path(self.path()))?;
         Ok(Subscription {
             engine: Arc::clone(&self.engine),
             store: self.clone(),

@@ -371,10 +371,11 @@ impl<'s> Transaction<'s> {
             Ok(commit) => commit,
             Err(error) => return Err(Rejected { error, transaction: Box::new(self) }),
         };
-        if engine.durability == super::Durability::Sync && !appended.is_empty() {
-            if let Err(error) = super::subscribe::durable(engine, appended.lsn).await {
-                return Err(Rejected { error, transaction: Box::new(self) });
-            }
+        if engine.durability == super::Durability::Sync
+            && !appended.is_empty()
+            && let Err(error) = super::subscribe::durable(engine, appended.lsn).await
+        {
+            return Err(Rejected { error, transaction: Box::new(self) });
         }
         commit::publish(engine, &appended);
         Ok(appended)
@@ -457,8 +458,7 @@ impl<'s> Transaction<'s> {
     }
 
     fn stored(&self, slot: Slot) -> Result<Option<Record<'_>>> {
-        let record =
-            super::record::read(self.engine, slot.collection, &slot.key, self.snapshot)?;
+        let record = super::record::read(self.engine, slot.collection, &slot.key, self.snapshot)?;
         self.reads.borrow_mut().records.push(slot);
         Ok(record)
     }
@@ -478,12 +478,11 @@ impl<'s> Transaction<'s> {
         }
         self.bytes = bytes;
         let after = image.map(OwnedImage::from);
-        match self.slots.get(&slot).and_then(|index| self.writes.get_mut(*index)) {
-            Some(write) => write.after = after,
-            None => {
-                self.slots.insert(slot.clone(), self.writes.len());
-                self.writes.push(Write { slot, after });
-            }
+        if let Some(write) = self.slots.get(&slot).and_then(|index| self.writes.get_mut(*index)) {
+            write.after = after;
+        } else {
+            self.slots.insert(slot.clone(), self.writes.len());
+            self.writes.push(Write { slot, after });
         }
         Ok(())
     }

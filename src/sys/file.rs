@@ -91,15 +91,13 @@ impl Disk for RealDisk {
             .create_new(true)
             .open(path)
             .map_err(|error| Error::from_io(error, "create the file", path))?;
-        if bytes > 0 {
-            if let Err(error) = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-                // An empty file under this name would only be in the way of the next attempt.
-                let removed = fs::remove_file(path);
-                let error = Error::from_io(error.into(), "allocate space for the file", path);
-                return Err(removed.err().map_or(error, |_| {
-                    Error::from_io(io::Error::other("file left behind"), "allocate space", path)
-                }));
-            }
+        if bytes > 0
+            && let Err(error) = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes)
+        {
+            // A file of this name would only be in the way of the next attempt; if it can't be
+            // removed, that attempt says so.
+            drop(fs::remove_file(path));
+            return Err(Error::from_io(error.into(), "allocate space for the file", path));
         }
         Ok(Arc::new(RealFile { file, path: path.to_path_buf() }))
     }
@@ -117,6 +115,7 @@ impl Disk for RealDisk {
         removed.map_err(|error| Error::from_io(error, "remove the file", path))
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "io::ErrorKind has no end")]
     fn link(&self, from: &Path, to: &Path) -> Result<bool> {
         match fs::hard_link(from, to) {
             Ok(()) => Ok(true),
@@ -151,12 +150,6 @@ impl Disk for RealDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::from_io(error, "open the lock file", path)),
         }
-    }
-
-    fn free_space(&self, path: &Path) -> Result<u64> {
-        rustix::fs::statvfs(path)
-            .map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))
-            .map_err(|error| Error::from_io(error.into(), "ask for free space", path))
     }
 
     fn may_append_by_map(&self, path: &Path) -> Result<bool> {

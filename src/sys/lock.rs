@@ -27,7 +27,10 @@ pub(crate) struct Lock {
 
 #[derive(Debug)]
 enum Held {
-    File { _file: File, identity: (u64, u64) },
+    File {
+        _file: File,
+        identity: (u64, u64),
+    },
     #[cfg(any(test, feature = "testing"))]
     Simulated(std::sync::Arc<std::sync::atomic::AtomicBool>),
 }

@@ -58,6 +58,14 @@ impl Map {
         Ok(Self::new(raw, length, Kind::Beside))
     }
 
+    /// A read-only map of bytes of its own, for a disk that has no files.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn of_bytes(bytes: &[u8]) -> io::Result<Self> {
+        let mut memory = MmapMut::map_anon(bytes.len())?;
+        memory.copy_from_slice(bytes);
+        Ok(Self::new(MmapRaw::from(memory), bytes.len(), Kind::ReadOnly))
+    }
+
     fn new(raw: MmapRaw, length: usize, access: Kind) -> Self {
         assert!(length <= raw.len(), "the map must hold what it promises");
         Self {
@@ -85,9 +93,9 @@ impl Map {
         if end > self.published() {
             return None;
         }
-        // SAFETY(map-offset): offset <= published <= length of the map, so the pointer stays in it.
+        // SAFETY: [map-offset] offset <= published <= length of the map, so the pointer stays in it.
         let start = unsafe { self.raw.as_mut_ptr().add(offset) };
-        // SAFETY(map-load): the bytes lie below the published mark: initialised (a map is), never
+        // SAFETY: [map-load] the bytes lie below the published mark: initialised (a map is), never
         // written again, and mapped for as long as `self` is borrowed.
         Some(unsafe { slice::from_raw_parts(start, length) })
     }
@@ -98,14 +106,18 @@ impl Map {
         Some(u32::from_le(self.length_word(offset)?.load(Ordering::Acquire)))
     }
 
+    #[expect(
+        clippy::cast_ptr_alignment,
+        reason = "the offset was checked, and maps begin at pages"
+    )]
     fn length_word(&self, offset: usize) -> Option<&AtomicU32> {
         let fits = offset.checked_add(size_of::<u32>()).is_some_and(|end| end <= self.length);
         if !fits || !offset.is_multiple_of(align_of::<AtomicU32>()) {
             return None;
         }
-        // SAFETY(map-word-offset): the word lies inside the map, as was just checked.
+        // SAFETY: [map-word-offset] the word lies inside the map, as was just checked.
         let word = unsafe { self.raw.as_mut_ptr().add(offset) }.cast::<u32>();
-        // SAFETY(map-word): aligned, mapped while `self` is borrowed; unpublished words are only
+        // SAFETY: [map-word] aligned, mapped while `self` is borrowed; unpublished words are only
         // accessed as atomics, published ones are never written again.
         Some(unsafe { AtomicU32::from_ptr(word) })
     }
@@ -156,9 +168,9 @@ impl MapWriter {
     /// When the bytes are published or lie beyond the map: the caller has counted wrongly.
     pub(crate) fn store(&mut self, offset: usize, bytes: &[u8]) {
         self.check(offset, bytes.len());
-        // SAFETY(map-store-offset): the range lies inside the map, as was just checked.
+        // SAFETY: [map-store-offset] the range lies inside the map, as was just checked.
         let start = unsafe { self.map.raw.as_mut_ptr().add(offset) };
-        // SAFETY(map-store): the target is unpublished, so no slice over it exists, and `&mut self`
+        // SAFETY: [map-store] the target is unpublished, so no slice over it exists, and `&mut self`
         // of the only writer means that nobody else writes it. `bytes` is a slice, and slices of
         // this map are over published bytes, so the two do not overlap.
         unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
@@ -185,9 +197,9 @@ impl MapWriter {
     /// Bytes that were stored and not yet published, to be written to a file beside.
     pub(crate) fn pending(&self, offset: usize, length: usize) -> &[u8] {
         self.check(offset, length);
-        // SAFETY(map-pending-offset): the range lies inside the map, as was just checked.
+        // SAFETY: [map-pending-offset] the range lies inside the map, as was just checked.
         let start = unsafe { self.map.raw.as_mut_ptr().add(offset) };
-        // SAFETY(map-pending): unpublished bytes are written through `&mut self` alone, and `self`
+        // SAFETY: [map-pending] unpublished bytes are written through `&mut self` alone, and `self`
         // is borrowed; a map's bytes are initialised.
         unsafe { slice::from_raw_parts(start, length) }
     }

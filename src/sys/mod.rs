@@ -22,9 +22,9 @@ pub(crate) mod lock;
 pub(crate) mod mmap;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod sim;
-pub(crate) mod thread;
 #[cfg(test)]
 mod tests;
+pub(crate) mod thread;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -72,8 +72,6 @@ pub(crate) trait Disk: Send + Sync + Debug {
     fn lock(&self, path: &Path) -> Result<Lock>;
     /// The pid of the process that holds the writer's lock, if one does.
     fn lock_holder(&self, path: &Path) -> Result<Option<u32>>;
-    /// Bytes that can still be allocated.
-    fn free_space(&self, path: &Path) -> Result<u64>;
     /// Whether appending through a map is safe there: whether a full disk is seen when space is
     /// allocated, and never when a mapped page is first written.
     fn may_append_by_map(&self, path: &Path) -> Result<bool>;

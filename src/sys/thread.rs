@@ -5,11 +5,7 @@ use std::thread::JoinHandle;
 use crate::error::{Error, Result, code};
 
 /// Starts a thread of this name.
-#[expect(clippy::disallowed_methods, reason = "this is the place the lint points to")]
-pub(crate) fn spawn(
-    name: &str,
-    body: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>> {
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|source| {
         Error::new(&code::IO, format!("could not start the thread {name}")).with_source(source)
     })

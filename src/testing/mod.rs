@@ -1,1 +1,4 @@
-//! x
+//! What the crate's own tests, benches and fuzz targets share. No promise of stability.
+
+pub mod crash;
+pub mod fuzz;

@@ -83,7 +83,7 @@ pub fn verify(
     let path = path.as_ref();
     match Options::default().read_only(true).open(path) {
         Ok(store) => store.verify(depth, progress),
-        Err(error) if error.kind() == ErrorKind::Corrupt => damaged(path, depth, error, progress),
+        Err(error) if error.kind() == ErrorKind::Corrupt => damaged(path, depth, &error, progress),
         Err(error) => Err(error),
     }
 }
@@ -92,7 +92,7 @@ pub fn verify(
 fn damaged(
     path: &Path,
     depth: VerifyDepth,
-    error: Error,
+    error: &Error,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<VerifyReport> {
     let mut report = match Options::default().read_only(true).salvage(true).open(path) {
@@ -100,7 +100,7 @@ fn damaged(
         Err(_) => VerifyReport::empty(depth),
     };
     report.valid = false;
-    report.errors.insert(0, Finding::new(&error));
+    report.errors.insert(0, Finding::new(error));
     Ok(report)
 }
 
@@ -173,7 +173,7 @@ impl Store {
         }
         check_seals(self, &mut report, progress)?;
         if depth == VerifyDepth::Deep {
-            check_transactions(self, &mut report, progress)?;
+            check_transactions(self, &mut report, progress);
         } else {
             report.transactions = (report.head_lsn.get() + 1) - report.first_lsn.get();
         }
@@ -223,7 +223,7 @@ fn check_transactions(
     store: &Store,
     report: &mut VerifyReport,
     progress: &mut dyn FnMut(Progress),
-) -> Result<()> {
+) {
     let journal = &store.engine.journal;
     let head = store.head();
     let mut fold = Fold::new(journal);
@@ -237,7 +237,7 @@ fn check_transactions(
                 Ok(_) => break,
                 Err(error) => {
                     report.wrong(&error.at_lsn(tail.lsn.next()));
-                    return Ok(());
+                    return;
                 }
             };
             if frame.header.lsn.get().is_multiple_of(1024) {
@@ -253,7 +253,6 @@ fn check_transactions(
         }
     }
     check_index(store, &fold.state, head, report);
-    Ok(())
 }
 
 fn check_frame<'a>(

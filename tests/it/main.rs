@@ -2,9 +2,9 @@
 
 mod common;
 
-/// Whole histories against a brute-force model: the state after every LSN.
-mod model;
 /// Commits: isolation, expectations, groups, sizes.
 mod commit;
+/// Whole histories against a brute-force model: the state after every LSN.
+mod model;
 /// Opening: recovery, other processes, damage, bad input.
 mod opening;

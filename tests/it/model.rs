@@ -69,21 +69,21 @@ impl Run {
         self.store.as_ref().expect("the store is open")
     }
 
-    fn commit(&mut self, writes: &[(usize, Vec<u8>, Option<Vec<u8>>)]) -> Result<(), TestCaseError> {
+    fn commit(
+        &mut self,
+        writes: &[(usize, Vec<u8>, Option<Vec<u8>>)],
+    ) -> Result<(), TestCaseError> {
         let mut state = self.states.last().expect("the empty store").clone();
         let mut tx = self.store().begin().expect("begin");
         for (collection, key, value) in writes {
             let name = COLLECTIONS[*collection];
             let slot = (name.to_owned(), key.clone());
-            match value {
-                Some(value) => {
-                    tx.put_image(name, key, raw(value)).expect("put");
-                    state.insert(slot, value.clone());
-                }
-                None => {
-                    let existed = tx.delete_record(name, key).expect("delete");
-                    prop_assert_eq!(existed, state.remove(&slot).is_some());
-                }
+            if let Some(value) = value {
+                tx.put_image(name, key, raw(value)).expect("put");
+                state.insert(slot, value.clone());
+            } else {
+                let existed = tx.delete_record(name, key).expect("delete");
+                prop_assert_eq!(existed, state.remove(&slot).is_some());
             }
         }
         let commit = tx.commit().expect("commit");
@@ -163,8 +163,7 @@ fn check_snapshot(store: &Store, lsn: Lsn, state: &State) -> Result<(), TestCase
         backwards.reverse();
         prop_assert_eq!(&backwards, &expected, "{} at {}, backwards", name, lsn);
         let prefix = KeyRange::prefix(b"key-1");
-        let with_prefix: Vec<_> =
-            snapshot.scan(name, prefix).expect("scan").map(own).collect();
+        let with_prefix: Vec<_> = snapshot.scan(name, prefix).expect("scan").map(own).collect();
         let expected: Vec<_> =
             expected.into_iter().filter(|(key, _)| key.starts_with(b"key-1")).collect();
         prop_assert_eq!(with_prefix, expected);

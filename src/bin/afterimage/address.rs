@@ -5,14 +5,14 @@ use afterimage::{Error, Result};
 use crate::failure::usage;
 
 /// A collection, or one record of it.
-pub struct Subject {
+pub(crate) struct Subject {
     pub collection: String,
     pub key: Option<Vec<u8>>,
 }
 
 impl Subject {
     /// Reads `COLLECTION[/KEY]`.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         match text.split_once('/') {
             None => Ok(Self { collection: text.to_owned(), key: None }),
             Some((collection, key)) => {
@@ -23,18 +23,17 @@ impl Subject {
 }
 
 /// Reads `COLLECTION/KEY`.
-pub fn record(text: &str) -> Result<(String, Vec<u8>)> {
+pub(crate) fn record(text: &str) -> Result<(String, Vec<u8>)> {
     match Subject::parse(text)? {
         Subject { collection, key: Some(key) } => Ok((collection, key)),
-        Subject { .. } => Err(usage(format!(
-            "`{}` names no record; write COLLECTION/KEY",
-            text.escape_debug()
-        ))),
+        Subject { .. } => {
+            Err(usage(format!("`{}` names no record; write COLLECTION/KEY", text.escape_debug())))
+        }
     }
 }
 
 /// Reads a key: `0x` and hexadecimal digits, or the text itself.
-pub fn parse_key(text: &str) -> Result<Vec<u8>> {
+pub(crate) fn parse_key(text: &str) -> Result<Vec<u8>> {
     let Some(digits) = text.strip_prefix("0x") else { return Ok(text.as_bytes().to_vec()) };
     let wrong = || -> Error {
         usage(format!(
@@ -55,7 +54,7 @@ pub fn parse_key(text: &str) -> Result<Vec<u8>> {
 }
 
 /// Shows a key so that [`parse_key`] reads it again; control characters are written in hexadecimal.
-pub fn show_key(key: &[u8]) -> String {
+pub(crate) fn show_key(key: &[u8]) -> String {
     match std::str::from_utf8(key) {
         Ok(text) if !text.starts_with("0x") && !text.chars().any(char::is_control) => {
             text.to_owned()
@@ -70,7 +69,8 @@ mod tests {
 
     #[test]
     fn a_key_is_read_as_it_is_shown() {
-        for key in [&b"g-17"[..], b"0x", b"0xyz", b"\x00\xff", b"a/b", b"line\nfeed", "ü".as_bytes()]
+        for key in
+            [&b"g-17"[..], b"0x", b"0xyz", b"\x00\xff", b"a/b", b"line\nfeed", "ü".as_bytes()]
         {
             assert_eq!(parse_key(&show_key(key)).expect("readable"), key);
         }

@@ -16,7 +16,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
                   A record is COLLECTION/KEY; a key that is not text is written 0x00ff….\n\n\
                   Begin with `afterimage demo`."
 )]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     pub globals: Globals,
     #[command(subcommand)]
@@ -25,7 +25,7 @@ pub struct Args {
 
 /// Flags that stand anywhere.
 #[derive(Clone, Debug, ClapArgs)]
-pub struct Globals {
+pub(crate) struct Globals {
     /// The store's directory
     #[arg(short, long, global = true, env = "AFTERIMAGE_STORE", value_name = "DIR")]
     pub store: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub struct Globals {
 
 /// When to do something that depends on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum When {
+pub(crate) enum When {
     /// On a terminal
     Auto,
     /// In any case
@@ -62,7 +62,7 @@ pub enum When {
 
 /// Who changes something, and why; for commands that do.
 #[derive(Clone, Debug, ClapArgs)]
-pub struct Signed {
+pub(crate) struct Signed {
     /// Who does it; default: the system user
     #[arg(long, value_name = "NAME")]
     pub actor: Option<String>,
@@ -76,7 +76,7 @@ pub struct Signed {
 
 /// How to read.
 #[derive(Clone, Debug, ClapArgs)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// The moment to read at
     #[arg(long, value_name = "REV")]
     pub as_of: Option<String>,
@@ -86,7 +86,7 @@ pub struct Reading {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Create an empty store
     Init(InitArgs),
     /// Write a record
@@ -153,7 +153,7 @@ pub enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct InitArgs {
+pub(crate) struct InitArgs {
     /// Bytes of a segment of the journal
     #[arg(long, value_name = "BYTES")]
     pub segment_bytes: Option<u64>,
@@ -162,7 +162,7 @@ pub struct InitArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct PutArgs {
+pub(crate) struct PutArgs {
     /// The record, COLLECTION/KEY
     pub record: String,
     /// The value as JSON; `-` reads it from standard input
@@ -179,7 +179,7 @@ pub struct PutArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct GetArgs {
+pub(crate) struct GetArgs {
     /// The record, COLLECTION/KEY
     pub record: String,
     #[command(flatten)]
@@ -187,7 +187,7 @@ pub struct GetArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct DeleteArgs {
+pub(crate) struct DeleteArgs {
     /// The record, COLLECTION/KEY
     pub record: String,
     /// Only if the record's version is this LSN
@@ -198,7 +198,7 @@ pub struct DeleteArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct ScanArgs {
+pub(crate) struct ScanArgs {
     /// The collection
     pub collection: String,
     /// Only keys that begin with this
@@ -215,7 +215,7 @@ pub struct ScanArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct CollectionsArgs {
+pub(crate) struct CollectionsArgs {
     /// The store's own collections too
     #[arg(long)]
     pub system: bool,
@@ -224,7 +224,7 @@ pub struct CollectionsArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct LogArgs {
+pub(crate) struct LogArgs {
     /// A collection, or a record: COLLECTION[/KEY]
     pub subject: Option<String>,
     /// With the fields that changed
@@ -270,7 +270,7 @@ pub struct LogArgs {
 
 /// An operation by its letter.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum OpArg {
+pub(crate) enum OpArg {
     /// create
     C,
     /// update
@@ -282,7 +282,7 @@ pub enum OpArg {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct ShowArgs {
+pub(crate) struct ShowArgs {
     /// The transaction
     pub rev: String,
     /// Of a damaged store, serve what is sound
@@ -291,7 +291,7 @@ pub struct ShowArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct DiffArgs {
+pub(crate) struct DiffArgs {
     /// The two moments, A..B
     pub range: String,
     /// A collection, or a record: COLLECTION[/KEY]
@@ -305,7 +305,7 @@ pub struct DiffArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct BlameArgs {
+pub(crate) struct BlameArgs {
     /// The record, COLLECTION/KEY
     pub record: String,
     #[command(flatten)]
@@ -313,7 +313,7 @@ pub struct BlameArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum PointCommand {
+pub(crate) enum PointCommand {
     /// Name a moment
     Create {
         /// The name
@@ -338,7 +338,7 @@ pub enum PointCommand {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct RestoreArgs {
+pub(crate) struct RestoreArgs {
     /// The moment
     #[arg(long, value_name = "REV")]
     pub to: String,
@@ -350,7 +350,7 @@ pub struct RestoreArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// The file; `-` for standard input
     pub file: String,
     /// The form of the input
@@ -374,14 +374,14 @@ pub struct ImportArgs {
 
 /// The form of an import.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// Change events, one JSON object a line
     Changes,
 }
 
 /// A durability by name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DurabilityArg {
+pub(crate) enum DurabilityArg {
     /// Nothing: sync each transaction
     Sync,
     /// The last 100 ms
@@ -391,7 +391,7 @@ pub enum DurabilityArg {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct ExportArgs {
+pub(crate) struct ExportArgs {
     /// Every change since the first, not only the records of the moment
     #[arg(long)]
     pub history: bool,
@@ -406,27 +406,27 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct CareArgs {
+pub(crate) struct CareArgs {
     /// Of a damaged store, serve what is sound
     #[arg(long)]
     pub salvage: bool,
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct VerifyArgs {
+pub(crate) struct VerifyArgs {
     /// Check every transaction from the first
     #[arg(long)]
     pub deep: bool,
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct CheckpointArgs {
+pub(crate) struct CheckpointArgs {
     #[command(flatten)]
     pub signed: Signed,
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// Where to build the demo's stores; default: a temporary directory, removed at the end
     pub directory: Option<PathBuf>,
     /// Take these change events instead of the hotel's
@@ -444,19 +444,19 @@ pub struct DemoArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct ExplainArgs {
+pub(crate) struct ExplainArgs {
     /// The code, AF0015; without one, all are listed
     pub code: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct ManArgs {
+pub(crate) struct ManArgs {
     /// The directory; created if need be
     pub directory: PathBuf,
 }

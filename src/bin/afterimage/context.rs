@@ -10,38 +10,38 @@ use crate::failure::usage;
 use crate::output::Output;
 
 /// What every command has.
-pub struct Context {
+pub(crate) struct Context {
     pub globals: Globals,
     pub out: Output,
 }
 
 impl Context {
-    pub fn new(globals: Globals) -> Self {
+    pub(crate) fn new(globals: Globals) -> Self {
         let out = Output::new(&globals);
         Self { globals, out }
     }
 
     /// The store's directory.
-    pub fn path(&self) -> Result<PathBuf> {
+    pub(crate) fn path(&self) -> Result<PathBuf> {
         self.globals.store.clone().ok_or_else(|| {
             usage("no store is named; give -s DIR, or set the variable AFTERIMAGE_STORE")
         })
     }
 
     /// Opens the store for reading: no lock, no change, beside a writer too.
-    pub fn reader(&self, salvage: bool) -> Result<Store> {
+    pub(crate) fn reader(&self, salvage: bool) -> Result<Store> {
         let store = Store::options().read_only(true).salvage(salvage).open(self.path()?)?;
         self.tell(&store);
         Ok(store)
     }
 
     /// Opens a store that exists for writing.
-    pub fn writer(&self) -> Result<Store> {
+    pub(crate) fn writer(&self) -> Result<Store> {
         self.writer_with(Durability::Sync)
     }
 
     /// Opens a store that exists for writing, with another durability.
-    pub fn writer_with(&self, durability: Durability) -> Result<Store> {
+    pub(crate) fn writer_with(&self, durability: Durability) -> Result<Store> {
         let store = self.options().durability(durability).open(self.path()?)?;
         self.tell(&store);
         Ok(store)
@@ -58,19 +58,19 @@ impl Context {
     }
 
     /// The moment that is asked for; without one, the newest.
-    pub fn at(&self, store: &Store, rev: Option<&str>) -> Result<Lsn> {
+    pub(crate) fn at(&self, store: &Store, rev: Option<&str>) -> Result<Lsn> {
         rev.map_or(Ok(store.head()), |rev| store.resolve(rev))
     }
 
     /// The store at the moment that is asked for.
-    pub fn snapshot(&self, reading: &Reading) -> Result<(Store, Snapshot)> {
+    pub(crate) fn snapshot(&self, reading: &Reading) -> Result<(Store, Snapshot)> {
         let store = self.reader(reading.salvage)?;
         let snapshot = store.snapshot_at(self.at(&store, reading.as_of.as_deref())?)?;
         Ok((store, snapshot))
     }
 
     /// Asks before something is removed.
-    pub fn confirm(&self, question: &str) -> Result<bool> {
+    pub(crate) fn confirm(&self, question: &str) -> Result<bool> {
         if self.globals.yes {
             return Ok(true);
         }
@@ -89,7 +89,7 @@ impl Context {
 
 impl Signed {
     /// Who does it: as given, else the system user.
-    pub fn author(&self) -> Author {
+    pub(crate) fn author(&self) -> Author {
         let user = || {
             ["USER", "LOGNAME"]
                 .into_iter()

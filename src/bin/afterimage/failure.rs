@@ -9,7 +9,7 @@ use afterimage::{Error, code};
 use crate::args::Globals;
 
 /// Ends with the exit code that belongs to the error.
-pub fn report(error: &Error, globals: &Globals) -> ExitCode {
+pub(crate) fn report(error: &Error, globals: &Globals) -> ExitCode {
     let code = error.code();
     let exit = code.kind.exit_code();
     let mut causes = Vec::new();
@@ -40,7 +40,7 @@ pub fn report(error: &Error, globals: &Globals) -> ExitCode {
 }
 
 /// What clap says about arguments it does not understand; help and version are no errors.
-pub fn of_arguments(error: &clap::Error) -> ExitCode {
+pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         drop(error.print());
         return ExitCode::SUCCESS;
@@ -60,6 +60,6 @@ pub fn of_arguments(error: &clap::Error) -> ExitCode {
 }
 
 /// An error of the command line itself.
-pub fn usage(message: impl Into<String>) -> Error {
+pub(crate) fn usage(message: impl Into<String>) -> Error {
     Error::new(&code::USAGE, message)
 }

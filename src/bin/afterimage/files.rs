@@ -10,7 +10,7 @@ use afterimage::{Error, Result};
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Opens a file, or standard input for `-`.
-pub fn input(name: &str) -> Result<Box<dyn BufRead>> {
+pub(crate) fn input(name: &str) -> Result<Box<dyn BufRead>> {
     if name == "-" {
         return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin())));
     }
@@ -24,33 +24,35 @@ pub fn input(name: &str) -> Result<Box<dyn BufRead>> {
 }
 
 /// All of standard input, at most a byte more than a value may hold.
-pub fn standard_input(bytes_max: u64) -> Result<Vec<u8>> {
+pub(crate) fn standard_input(bytes_max: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    io::stdin().lock().take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| {
-        Error::from_io(error, "read standard input", Path::new("-"))
-    })?;
+    io::stdin()
+        .lock()
+        .take(bytes_max + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::from_io(error, "read standard input", Path::new("-")))?;
     Ok(bytes)
 }
 
 /// A file for an export, written beside its name and renamed when it is whole.
-pub struct NewFile<'a> {
+pub(crate) struct NewFile<'a> {
     out: BufWriter<tempfile::NamedTempFile>,
     path: &'a Path,
 }
 
 impl<'a> NewFile<'a> {
-    pub fn create(path: &'a Path) -> Result<Self> {
+    pub(crate) fn create(path: &'a Path) -> Result<Self> {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))
             .map_err(|error| Error::from_io(error, "create the file", path))?;
         Ok(Self { out: BufWriter::with_capacity(BUFFER_BYTES, file), path })
     }
 
-    pub fn stream(&mut self) -> &mut dyn Write {
+    pub(crate) fn stream(&mut self) -> &mut dyn Write {
         &mut self.out
     }
 
-    pub fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         let path = self.path;
         let failed = |error| Error::from_io(error, "write the file", path);
         let file = self.out.into_inner().map_err(|error| failed(error.into_error()))?;
@@ -61,7 +63,7 @@ impl<'a> NewFile<'a> {
 }
 
 /// Creates a directory for manual pages and writes one.
-pub fn write_page(directory: &Path, name: &str, page: &[u8]) -> Result<()> {
+pub(crate) fn write_page(directory: &Path, name: &str, page: &[u8]) -> Result<()> {
     let path = directory.join(name);
     std::fs::create_dir_all(directory)
         .and_then(|()| std::fs::write(&path, page))
@@ -69,7 +71,7 @@ pub fn write_page(directory: &Path, name: &str, page: &[u8]) -> Result<()> {
 }
 
 /// Creates a directory, if there is none.
-pub fn create_directory(directory: &Path) -> Result<()> {
+pub(crate) fn create_directory(directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory)
         .map_err(|error| Error::from_io(error, "create the directory", directory))
 }

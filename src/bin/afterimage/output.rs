@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::args::{Globals, When};
 
 /// Where a command's answer goes.
-pub struct Output {
+pub(crate) struct Output {
     out: BufWriter<Stdout>,
     pub json: bool,
     quiet: bool,
@@ -17,7 +17,7 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn new(globals: &Globals) -> Self {
+    pub(crate) fn new(globals: &Globals) -> Self {
         let color = match globals.color {
             When::Auto => anstream::ColorChoice::Auto,
             When::Always => anstream::ColorChoice::Always,
@@ -39,18 +39,18 @@ impl Output {
     }
 
     /// Bytes as they are.
-    pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.out.write_all(bytes).map_err(failed)
     }
 
     /// One line of text.
-    pub fn line(&mut self, line: &str) -> Result<()> {
+    pub(crate) fn line(&mut self, line: &str) -> Result<()> {
         self.bytes(line.as_bytes())?;
         self.bytes(b"\n")
     }
 
     /// One JSON document on a line.
-    pub fn document(&mut self, document: &impl Serialize) -> Result<()> {
+    pub(crate) fn document(&mut self, document: &impl Serialize) -> Result<()> {
         serde_json::to_writer(&mut self.out, document)
             .map_err(io::Error::from)
             .and_then(|()| self.out.write_all(b"\n"))
@@ -58,29 +58,29 @@ impl Output {
     }
 
     /// Makes sure that everything is out; at the end, and before waiting for more.
-    pub fn flush(&mut self) -> Result<()> {
+    pub(crate) fn flush(&mut self) -> Result<()> {
         self.out.flush().map_err(failed)
     }
 
     /// The data stream itself, for those who write events.
-    pub fn stream(&mut self) -> &mut dyn Write {
+    pub(crate) fn stream(&mut self) -> &mut dyn Write {
         &mut self.out
     }
 
     /// Text in a color, if colors are wanted.
-    pub fn paint(&self, style: &str, text: &str) -> String {
+    pub(crate) fn paint(&self, style: &str, text: &str) -> String {
         if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// Says something that is no data.
-    pub fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
             tell(text);
         }
     }
 
     /// Says something that should not go unnoticed.
-    pub fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         if !self.quiet {
             tell(&format!("\x1b[1;33mwarning\x1b[0m: {text}"));
         }
@@ -101,7 +101,7 @@ fn failed(source: io::Error) -> Error {
 }
 
 /// A table without lines, for people.
-pub fn table(header: &[&str]) -> comfy_table::Table {
+pub(crate) fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(header.iter().copied());

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const DRAWS_PER_SECOND: u8 = 10;
 
 /// Shows progress, from the second second on.
-pub struct Display {
+pub(crate) struct Display {
     wanted: bool,
     started: Instant,
     bar: Option<ProgressBar>,
@@ -20,12 +20,12 @@ pub struct Display {
 
 /// The time now, for measuring how long something takes.
 #[expect(clippy::disallowed_methods, reason = "the one place that measures durations")]
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 impl Display {
-    pub fn new(globals: &Globals) -> Self {
+    pub(crate) fn new(globals: &Globals) -> Self {
         let wanted = match globals.progress {
             When::Always => true,
             When::Never => false,
@@ -34,7 +34,7 @@ impl Display {
         Self { wanted, started: now(), bar: None }
     }
 
-    pub fn show(&mut self, progress: Progress) {
+    pub(crate) fn show(&mut self, progress: Progress) {
         if !self.wanted || self.started.elapsed() < PATIENCE {
             return;
         }
@@ -53,7 +53,7 @@ impl Display {
         bar.set_position(progress.done);
     }
 
-    pub fn finish(&self) -> Duration {
+    pub(crate) fn finish(&self) -> Duration {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -13,7 +13,7 @@ use crate::output::Output;
 const SHOWN_MAX: usize = 200;
 
 /// A key or value as JSON, ready to stand in a document.
-pub fn raw(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Box<RawValue> {
+pub(crate) fn raw(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Box<RawValue> {
     let mut bytes = Vec::new();
     // Writing to memory does not fail, and what the library writes is JSON.
     let written = write(&mut bytes);
@@ -22,17 +22,17 @@ pub fn raw(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Box<RawVa
         .unwrap_or_else(|| RawValue::NULL.to_owned())
 }
 
-pub fn raw_key(key: &[u8]) -> Box<RawValue> {
+pub(crate) fn raw_key(key: &[u8]) -> Box<RawValue> {
     raw(|out| write_key(out, key))
 }
 
-pub fn raw_value(image: Option<Image<'_>>) -> Box<RawValue> {
+pub(crate) fn raw_value(image: Option<Image<'_>>) -> Box<RawValue> {
     raw(|out| write_value(out, image))
 }
 
 /// The object that `get --json` and `scan --json` print.
 #[derive(serde::Serialize)]
-pub struct RecordDocument<'a> {
+pub(crate) struct RecordDocument<'a> {
     collection: &'a str,
     key: Box<RawValue>,
     value: Box<RawValue>,
@@ -41,7 +41,7 @@ pub struct RecordDocument<'a> {
 }
 
 impl<'a> RecordDocument<'a> {
-    pub fn new(collection: &'a str, record: &Record<'_>) -> Self {
+    pub(crate) fn new(collection: &'a str, record: &Record<'_>) -> Self {
         Self {
             collection,
             key: raw_key(record.key()),
@@ -53,7 +53,7 @@ impl<'a> RecordDocument<'a> {
 }
 
 /// A value on one line, shortened.
-pub fn value_line(image: Image<'_>) -> String {
+pub(crate) fn value_line(image: Image<'_>) -> String {
     let text = match image.codec() {
         CodecId::Json => std::str::from_utf8(image.bytes()).ok().map(str::to_owned),
         CodecId::Raw => std::str::from_utf8(image.bytes())
@@ -66,11 +66,8 @@ pub fn value_line(image: Image<'_>) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN_MAX)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let mut shown: String =
+        text.chars().take(SHOWN_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }
@@ -78,12 +75,12 @@ fn shorten(text: &str) -> String {
 }
 
 /// Text from a store, safe for a terminal.
-pub fn safe(text: &str) -> String {
+pub(crate) fn safe(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The head of a transaction: LSN, time, actor, message.
-pub fn transaction_head(out: &mut Output, transaction: &TransactionView<'_>) -> Result<()> {
+pub(crate) fn transaction_head(out: &mut Output, transaction: &TransactionView<'_>) -> Result<()> {
     let metadata = transaction.metadata();
     let lsn = out.paint("33", &format!("transaction {}", transaction.lsn()));
     out.line(&lsn)?;
@@ -111,7 +108,7 @@ pub fn transaction_head(out: &mut Output, transaction: &TransactionView<'_>) -> 
 }
 
 /// One line: LSN, time, actor, message, number of changes.
-pub fn transaction_line(
+pub(crate) fn transaction_line(
     out: &mut Output,
     transaction: &TransactionView<'_>,
     changes: usize,
@@ -127,13 +124,13 @@ pub fn transaction_line(
 }
 
 /// One change: its record, and with `patch` the fields that differ.
-pub fn change(out: &mut Output, change: &ChangeView<'_>, patch: bool) -> Result<()> {
+pub(crate) fn change(out: &mut Output, change: &ChangeView<'_>, patch: bool) -> Result<()> {
     let record = format!("{}/{}", safe(change.collection()), show_key(change.key()));
     record_change(out, &record, change.op(), (change.before(), change.after()), patch)
 }
 
 /// One changed record, with the fields that differ.
-pub fn record_change(
+pub(crate) fn record_change(
     out: &mut Output,
     record: &str,
     op: Op,
@@ -168,4 +165,3 @@ fn field_change(out: &mut Output, field: &FieldChange) -> Result<()> {
     }
     Ok(())
 }
-

@@ -7,7 +7,7 @@ use crate::args::{CareArgs, CheckpointArgs, VerifyArgs};
 use crate::context::Context;
 use crate::progress::Display;
 
-pub fn status(context: &mut Context, args: &CareArgs) -> Result<u8> {
+pub(super) fn status(context: &mut Context, args: &CareArgs) -> Result<u8> {
     let store = context.reader(args.salvage)?;
     let status = store.status()?;
     if context.out.json {
@@ -38,7 +38,7 @@ pub fn status(context: &mut Context, args: &CareArgs) -> Result<u8> {
     Ok(DONE)
 }
 
-pub fn verify(context: &mut Context, args: &VerifyArgs) -> Result<u8> {
+pub(super) fn verify(context: &mut Context, args: &VerifyArgs) -> Result<u8> {
     let depth = if args.deep { VerifyDepth::Deep } else { VerifyDepth::Quick };
     let mut display = Display::new(&context.globals);
     let report =
@@ -75,7 +75,7 @@ fn show(context: &mut Context, report: &VerifyReport) -> Result<()> {
     ))
 }
 
-pub fn stats(context: &mut Context, args: &CareArgs) -> Result<u8> {
+pub(super) fn stats(context: &mut Context, args: &CareArgs) -> Result<u8> {
     let store = context.reader(args.salvage)?;
     let stats = store.stats();
     if context.out.json {
@@ -101,7 +101,7 @@ pub fn stats(context: &mut Context, args: &CareArgs) -> Result<u8> {
     Ok(DONE)
 }
 
-pub fn checkpoint(context: &mut Context, args: &CheckpointArgs) -> Result<u8> {
+pub(super) fn checkpoint(context: &mut Context, args: &CheckpointArgs) -> Result<u8> {
     if args.signed.dry_run {
         let head = context.reader(false)?.head();
         context.out.say(&format!("would write a checkpoint at LSN {head}"));

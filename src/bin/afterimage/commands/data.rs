@@ -15,7 +15,7 @@ use crate::render::{RecordDocument, raw_key, safe, value_line};
 /// Standard input is read up to this; more is refused by the library with its own error.
 const VALUE_BYTES_MAX: u64 = 1 << 30;
 
-pub fn init(context: &mut Context, args: &InitArgs) -> Result<u8> {
+pub(super) fn init(context: &mut Context, args: &InitArgs) -> Result<u8> {
     let path = context.path()?;
     let mut options = Store::options().create_new(true);
     if let Some(bytes) = args.segment_bytes {
@@ -36,7 +36,7 @@ pub fn init(context: &mut Context, args: &InitArgs) -> Result<u8> {
     Ok(DONE)
 }
 
-pub fn put(context: &mut Context, args: &PutArgs) -> Result<u8> {
+pub(super) fn put(context: &mut Context, args: &PutArgs) -> Result<u8> {
     let (collection, key) = record(&args.record)?;
     let (bytes, codec) = value(args)?;
     let image = Image::new(&bytes, codec);
@@ -76,7 +76,7 @@ fn value(args: &PutArgs) -> Result<(Vec<u8>, CodecId)> {
     Ok((json::normalise(&text)?.into_bytes(), CodecId::Json))
 }
 
-pub fn get(context: &mut Context, args: &GetArgs) -> Result<u8> {
+pub(super) fn get(context: &mut Context, args: &GetArgs) -> Result<u8> {
     let (collection, key) = record(&args.record)?;
     let (_store, snapshot) = context.snapshot(&args.reading)?;
     let Some(found) = snapshot.record(&collection, &key)? else {
@@ -98,7 +98,7 @@ fn absent(collection: &str, key: &[u8], at: Lsn) -> Error {
     Error::new(&code::NO_SUCH_RECORD, format!("there is no record {record} at LSN {at}"))
 }
 
-pub fn delete(context: &mut Context, args: &DeleteArgs) -> Result<u8> {
+pub(super) fn delete(context: &mut Context, args: &DeleteArgs) -> Result<u8> {
     let (collection, key) = record(&args.record)?;
     let store = if args.signed.dry_run { context.reader(false)? } else { context.writer()? };
     if store.snapshot().record(&collection, &key)?.is_none() {
@@ -119,7 +119,7 @@ pub fn delete(context: &mut Context, args: &DeleteArgs) -> Result<u8> {
 }
 
 /// Tells what a commit has written.
-pub fn committed(context: &mut Context, commit: &Commit<()>) -> Result<u8> {
+pub(super) fn committed(context: &mut Context, commit: &Commit<()>) -> Result<u8> {
     if context.out.json {
         context.out.document(&serde_json::json!({
             "lsn": commit.lsn(),
@@ -156,7 +156,7 @@ fn preview(context: &mut Context, changes: &[PreviewChange]) -> Result<u8> {
     Ok(DONE)
 }
 
-pub fn scan(context: &mut Context, args: &ScanArgs) -> Result<u8> {
+pub(super) fn scan(context: &mut Context, args: &ScanArgs) -> Result<u8> {
     let (_store, snapshot) = context.snapshot(&args.reading)?;
     let range = match &args.prefix {
         Some(prefix) => KeyRange::prefix(&crate::address::parse_key(prefix)?),
@@ -177,7 +177,7 @@ pub fn scan(context: &mut Context, args: &ScanArgs) -> Result<u8> {
     Ok(DONE)
 }
 
-pub fn collections(context: &mut Context, args: &CollectionsArgs) -> Result<u8> {
+pub(super) fn collections(context: &mut Context, args: &CollectionsArgs) -> Result<u8> {
     let (_store, snapshot) = context.snapshot(&args.reading)?;
     let found = snapshot.collections()?;
     let shown = found.iter().filter(|info| args.system || !info.is_system());

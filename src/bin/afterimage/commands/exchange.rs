@@ -16,7 +16,7 @@ use crate::progress::Display;
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-pub fn import(context: &mut Context, args: &ImportArgs) -> Result<u8> {
+pub(super) fn import(context: &mut Context, args: &ImportArgs) -> Result<u8> {
     let Format::Changes = args.format;
     let mut input = files::input(&args.file)?;
     let durability = match args.durability {
@@ -25,8 +25,7 @@ pub fn import(context: &mut Context, args: &ImportArgs) -> Result<u8> {
         DurabilityArg::Process => Durability::Process,
     };
     let dry_run = args.signed.dry_run;
-    let store =
-        if dry_run { context.reader(false)? } else { context.writer_with(durability)? };
+    let store = if dry_run { context.reader(false)? } else { context.writer_with(durability)? };
     let options = ImportOptions {
         keep_times: args.keep_times,
         upsert: args.upsert,
@@ -65,7 +64,7 @@ pub fn import(context: &mut Context, args: &ImportArgs) -> Result<u8> {
     Ok(DONE)
 }
 
-pub fn export(context: &mut Context, args: &ExportArgs) -> Result<u8> {
+pub(super) fn export(context: &mut Context, args: &ExportArgs) -> Result<u8> {
     let (store, snapshot) = context.snapshot(&args.reading)?;
     let written = match &args.output {
         None => write(&store, &snapshot, args, context.out.stream())?,

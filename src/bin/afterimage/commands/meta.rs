@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::failure::usage;
 use crate::files;
 
-pub fn explain(context: &mut Context, args: &ExplainArgs) -> Result<u8> {
+pub(super) fn explain(context: &mut Context, args: &ExplainArgs) -> Result<u8> {
     let Some(wanted) = &args.code else {
         for code in code::ALL {
             show_line(context, code)?;
@@ -49,14 +49,14 @@ fn show_line(context: &mut Context, code: &Code) -> Result<()> {
     context.out.line(&format!("{}  exit {:>2}  {}", code.id, code.kind.exit_code(), code.title))
 }
 
-pub fn completions(context: &mut Context, args: &CompletionsArgs) -> Result<u8> {
+pub(super) fn completions(context: &mut Context, args: &CompletionsArgs) -> Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), "afterimage", &mut script);
     context.out.bytes(&script)?;
     Ok(DONE)
 }
 
-pub fn man(context: &mut Context, args: &ManArgs) -> Result<u8> {
+pub(super) fn man(context: &mut Context, args: &ManArgs) -> Result<u8> {
     let mut command = Args::command();
     command.build();
     write_pages(&command, "afterimage", args)?;
@@ -78,7 +78,7 @@ fn write_pages(command: &clap::Command, name: &str, args: &ManArgs) -> Result<()
     Ok(())
 }
 
-pub fn version(context: &mut Context) -> Result<u8> {
+pub(super) fn version(context: &mut Context) -> Result<u8> {
     let version = env!("CARGO_PKG_VERSION");
     let format = afterimage::FORMAT_VERSION;
     if context.out.json {

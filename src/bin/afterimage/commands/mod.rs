@@ -15,14 +15,14 @@ use crate::args::{Args, Command};
 use crate::context::Context;
 
 /// Everything went as asked.
-pub const DONE: u8 = 0;
+pub(crate) const DONE: u8 = 0;
 /// There are differences, and `--check` asked for them.
-pub const DIFFERENT: u8 = 4;
+pub(crate) const DIFFERENT: u8 = 4;
 /// The store is damaged.
-pub const DAMAGED: u8 = 13;
+pub(crate) const DAMAGED: u8 = 13;
 
 /// Runs a command; returns its exit code.
-pub fn run(args: Args) -> Result<u8> {
+pub(crate) fn run(args: Args) -> Result<u8> {
     let mut context = Context::new(args.globals);
     let code = dispatch(&mut context, &args.command)?;
     context.out.flush()?;

@@ -17,7 +17,7 @@ use crate::render::{self, raw_key, raw_value, safe};
 /// How often `log -f` looks for news.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 
-pub fn log(context: &mut Context, args: &LogArgs) -> Result<u8> {
+pub(super) fn log(context: &mut Context, args: &LogArgs) -> Result<u8> {
     let store = context.reader(args.salvage)?;
     let mut query = query(&store, args)?;
     {
@@ -112,7 +112,7 @@ fn show_entry(
     out.line("")
 }
 
-pub fn show(context: &mut Context, args: &ShowArgs) -> Result<u8> {
+pub(super) fn show(context: &mut Context, args: &ShowArgs) -> Result<u8> {
     let store = context.reader(args.salvage)?;
     let transaction = store.transaction(store.resolve(&args.rev)?)?;
     let source = EventSource { store: store.id() };
@@ -134,7 +134,7 @@ pub fn show(context: &mut Context, args: &ShowArgs) -> Result<u8> {
     Ok(DONE)
 }
 
-pub fn diff(context: &mut Context, args: &DiffArgs) -> Result<u8> {
+pub(super) fn diff(context: &mut Context, args: &DiffArgs) -> Result<u8> {
     let store = context.reader(false)?;
     let subject = args.subject.as_deref().map(Subject::parse).transpose()?;
     if !args.range.contains("..") {
@@ -143,10 +143,9 @@ pub fn diff(context: &mut Context, args: &DiffArgs) -> Result<u8> {
     let (from, to) = store.resolve_range(&args.range)?;
     if let Some(subject) = &subject {
         // A collection that never existed is worth an error, not an empty answer.
-        store.snapshot_at(Lsn::ZERO.max(from))?.scan(
-            &subject.collection,
-            afterimage::KeyRange::prefix(b"\xff\xff\xff\xff"),
-        )?;
+        store
+            .snapshot_at(Lsn::ZERO.max(from))?
+            .scan(&subject.collection, afterimage::KeyRange::prefix(b"\xff\xff\xff\xff"))?;
     }
     let wanted = |diff: &RecordDiff<'_>| {
         subject.as_ref().is_none_or(|subject| {
@@ -220,7 +219,7 @@ fn show_stat(context: &mut Context, diffs: &[RecordDiff<'_>]) -> Result<()> {
     Ok(())
 }
 
-pub fn blame(context: &mut Context, args: &BlameArgs) -> Result<u8> {
+pub(super) fn blame(context: &mut Context, args: &BlameArgs) -> Result<u8> {
     let (collection, key) = record(&args.record)?;
     let (store, snapshot) = context.snapshot(&args.reading)?;
     let lines = store.blame(&collection, &key, snapshot.lsn())?;

@@ -8,7 +8,7 @@ use crate::args::{PointCommand, Signed};
 use crate::context::Context;
 use crate::render::safe;
 
-pub fn run(context: &mut Context, command: &PointCommand) -> Result<u8> {
+pub(super) fn run(context: &mut Context, command: &PointCommand) -> Result<u8> {
     match command {
         PointCommand::Create { name, rev, note, signed } => {
             create(context, name, rev.as_deref(), note.as_deref(), signed)

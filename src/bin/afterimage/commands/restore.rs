@@ -7,7 +7,7 @@ use crate::args::RestoreArgs;
 use crate::context::Context;
 use crate::progress::Display;
 
-pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<u8> {
+pub(super) fn run(context: &mut Context, args: &RestoreArgs) -> Result<u8> {
     let store = context.reader(false)?;
     let target = store.resolve(&args.to)?;
     if args.signed.dry_run {
@@ -29,9 +29,10 @@ pub fn run(context: &mut Context, args: &RestoreArgs) -> Result<u8> {
         return Ok(DONE);
     }
     let mut display = Display::new(&context.globals);
-    let report = store.restore_into(target, &args.into, &args.signed.author(), &mut |progress| {
-        display.show(progress);
-    })?;
+    let report =
+        store.restore_into(target, &args.into, &args.signed.author(), &mut |progress| {
+            display.show(progress);
+        })?;
     let took = display.finish();
     if context.out.json {
         context.out.document(&report)?;

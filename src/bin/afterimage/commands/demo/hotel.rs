@@ -13,10 +13,15 @@ const FIRST_NAMES: [&str; 12] = [
     "Ana", "Bilal", "Chiara", "Dmitri", "Emeka", "Freya", "Goran", "Hana", "Inés", "Jürgen",
     "Kyoko", "Luís",
 ];
-const LAST_NAMES: [&str; 10] =
-    ["Weber", "Okafor", "Rossi", "Silva", "Tanaka", "Novak", "Haddad", "Larsen", "Petrov", "Moreau"];
+const LAST_NAMES: [&str; 10] = [
+    "Weber", "Okafor", "Rossi", "Silva", "Tanaka", "Novak", "Haddad", "Larsen", "Petrov", "Moreau",
+];
 const WISHES: [&str; 6] = [
-    "quiet room", "late arrival, about 23:30", "two beds", "vegan breakfast", "baby cot",
+    "quiet room",
+    "late arrival, about 23:30",
+    "two beds",
+    "vegan breakfast",
+    "baby cot",
     "high floor with a view of the harbour",
 ];
 
@@ -43,7 +48,7 @@ impl Random {
 }
 
 /// One transaction of the hotel.
-pub struct Deed {
+pub(super) struct Deed {
     pub actor: &'static str,
     pub message: String,
     /// Records with their new values; without one, the record is deleted.
@@ -51,7 +56,7 @@ pub struct Deed {
 }
 
 /// The hotel as its staff know it.
-pub struct Hotel {
+pub(super) struct Hotel {
     random: Random,
     guests: u64,
     reservations: u64,
@@ -64,7 +69,7 @@ pub struct Hotel {
 }
 
 impl Hotel {
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             random: Random(seed),
             guests: 0,
@@ -79,7 +84,7 @@ impl Hotel {
     }
 
     /// What happens next.
-    pub fn next(&mut self) -> Deed {
+    pub(super) fn next(&mut self) -> Deed {
         if self.rooms_built < ROOMS {
             return self.open_rooms();
         }
@@ -124,10 +129,7 @@ impl Hotel {
         Deed {
             actor: self.random.pick(&DESKS),
             message: format!("reservation of {first} {last}"),
-            writes: vec![
-                ("guests", guest, Some(person)),
-                ("reservations", id, Some(reservation)),
-            ],
+            writes: vec![("guests", guest, Some(person)), ("reservations", id, Some(reservation))],
         }
     }
 
@@ -161,11 +163,7 @@ impl Hotel {
         Deed {
             actor: self.random.pick(&DESKS),
             message: format!("check-out {id}"),
-            writes: vec![
-                ("reservations", id, Some(stay)),
-                room,
-                ("invoices", invoice, Some(bill)),
-            ],
+            writes: vec![("reservations", id, Some(stay)), room, ("invoices", invoice, Some(bill))],
         }
     }
 

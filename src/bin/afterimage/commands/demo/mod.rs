@@ -14,7 +14,7 @@ use crate::args::DemoArgs;
 use crate::context::Context;
 
 /// Where the demo's stores are.
-pub struct Stage {
+pub(super) struct Stage {
     pub store: PathBuf,
     pub killed: PathBuf,
     pub restored: PathBuf,
@@ -30,16 +30,16 @@ impl Stage {
     }
 }
 
-pub fn run(context: &mut Context, args: &DemoArgs) -> Result<u8> {
+pub(super) fn run(context: &mut Context, args: &DemoArgs) -> Result<u8> {
     let temporary;
-    let directory = match &args.directory {
-        Some(directory) => directory.as_path(),
-        None => {
-            temporary = tempfile::Builder::new().prefix("afterimage-demo-").tempdir().map_err(
-                |error| Error::from_io(error, "create a temporary directory", Path::new("/tmp")),
-            )?;
-            temporary.path()
-        }
+    let directory = if let Some(directory) = &args.directory {
+        directory.as_path()
+    } else {
+        temporary =
+            tempfile::Builder::new().prefix("afterimage-demo-").tempdir().map_err(|error| {
+                Error::from_io(error, "create a temporary directory", Path::new("/tmp"))
+            })?;
+        temporary.path()
     };
     if args.write_until_killed {
         return writer::write_until_killed(directory, args).map(|()| DONE);

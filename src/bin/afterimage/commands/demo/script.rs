@@ -27,7 +27,12 @@ struct Accident {
     records: u64,
 }
 
-pub fn play(context: &Context, stage: &Stage, directory: &Path, args: &DemoArgs) -> Result<()> {
+pub(super) fn play(
+    context: &Context,
+    stage: &Stage,
+    directory: &Path,
+    args: &DemoArgs,
+) -> Result<()> {
     let say = |text: &str| context.out.say(text);
     let title = |text: &str| context.out.say(&format!("\n\x1b[1m{text}\x1b[0m"));
     for store in [&stage.store, &stage.killed, &stage.restored] {
@@ -186,13 +191,13 @@ struct Found {
 /// The newest transaction in which many records lost their total, or were deleted.
 fn find(store: &Store, collection: &str, hotel: bool) -> Result<Found> {
     let ops = if hotel { vec![Op::Update] } else { vec![Op::Delete] };
-    let query =
-        LogQuery { collection: Some(collection.to_owned()), ops, ..LogQuery::default() };
+    let query = LogQuery { collection: Some(collection.to_owned()), ops, ..LogQuery::default() };
     for entry in store.log(&query)? {
         let entry = entry?;
-        let lost = entry.changes.iter().filter(|change| {
-            !hotel || (total(change.before()) > 0 && total(change.after()) == 0)
-        });
+        let lost = entry
+            .changes
+            .iter()
+            .filter(|change| !hotel || (total(change.before()) > 0 && total(change.after()) == 0));
         let metadata = entry.transaction.metadata();
         if lost.count() * 2 > entry.changes.len() {
             return Ok(Found {
@@ -220,7 +225,11 @@ fn past(context: &Context, store: &Store, accident: &Accident, hotel: bool) -> R
         let (mut records, mut sum) = (0_u64, 0);
         for record in snapshot.scan(&accident.collection, KeyRange::all())? {
             records += 1;
-            sum += if hotel { total(Some(record?.image())) } else { record?.image().bytes().len() as u64 };
+            sum += if hotel {
+                total(Some(record?.image()))
+            } else {
+                record?.image().bytes().len() as u64
+            };
         }
         let what = if hotel {
             format!("worth {}.{:02} EUR", sum / 100, sum % 100)

@@ -8,12 +8,12 @@ use afterimage::{
     CodecId, Durability, Error, Image, ImportOptions, Lsn, Result, Store, code, json,
 };
 
-use super::hotel::{Deed, Hotel};
 use super::Stage;
+use super::hotel::{Deed, Hotel};
 use crate::args::DemoArgs;
 
 /// Writes one transaction of the hotel.
-pub fn write(store: &Store, deed: &Deed) -> Result<(Lsn, u64)> {
+pub(super) fn write(store: &Store, deed: &Deed) -> Result<(Lsn, u64)> {
     let commit = store.write(|tx| {
         tx.actor(deed.actor).message(&deed.message);
         for (collection, key, value) in &deed.writes {
@@ -34,7 +34,7 @@ pub fn write(store: &Store, deed: &Deed) -> Result<(Lsn, u64)> {
 }
 
 /// The hotel as it was after its first transactions.
-pub fn hotel_after(seed: u64, transactions: u64) -> Hotel {
+pub(super) fn hotel_after(seed: u64, transactions: u64) -> Hotel {
     let mut hotel = Hotel::new(seed);
     for _ in 0..transactions {
         hotel.next();
@@ -44,7 +44,7 @@ pub fn hotel_after(seed: u64, transactions: u64) -> Hotel {
 
 /// The child: writes durably, tells each acknowledged LSN, and never ends by itself before its work
 /// is done.
-pub fn write_until_killed(directory: &Path, args: &DemoArgs) -> Result<()> {
+pub(super) fn write_until_killed(directory: &Path, args: &DemoArgs) -> Result<()> {
     let stage = Stage::in_directory(directory);
     let mut out = std::io::stdout().lock();
     let mut tell = |lsn: Lsn| {
@@ -72,7 +72,7 @@ pub fn write_until_killed(directory: &Path, args: &DemoArgs) -> Result<()> {
 }
 
 /// What became of the child.
-pub struct Killed {
+pub(super) struct Killed {
     pub pid: u32,
     /// The last LSN that it told as acknowledged.
     pub acknowledged: Lsn,
@@ -82,7 +82,7 @@ pub struct Killed {
 
 /// Starts the child, kills it with SIGKILL once it has acknowledged `after` lines, and says what it
 /// had acknowledged.
-pub fn kill_a_writer(directory: &Path, args: &DemoArgs, after: u64) -> Result<Killed> {
+pub(super) fn kill_a_writer(directory: &Path, args: &DemoArgs, after: u64) -> Result<Killed> {
     let failed = |error| Error::from_io(error, "run the writing process", directory);
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
@@ -94,9 +94,10 @@ pub fn kill_a_writer(directory: &Path, args: &DemoArgs, after: u64) -> Result<Ki
     }
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
     let pid = child.id();
-    let stdout = child.stdout.take().ok_or_else(|| {
-        Error::new(&code::IO, "the writing process has no output")
-    })?;
+    let stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| Error::new(&code::IO, "the writing process has no output"))?;
     let mut acknowledged = Lsn::ZERO;
     let mut lines = BufReader::new(stdout).lines();
     let mut killed = false;
@@ -118,7 +119,7 @@ pub fn kill_a_writer(directory: &Path, args: &DemoArgs, after: u64) -> Result<Ki
 
 /// Writes the rest of the hotel's history, until it has made this many changes. Returns how many
 /// transactions and changes that was.
-pub fn write_rest(store: &Store, args: &DemoArgs) -> Result<(u64, u64, Hotel)> {
+pub(super) fn write_rest(store: &Store, args: &DemoArgs) -> Result<(u64, u64, Hotel)> {
     let mut hotel = hotel_after(args.seed, store.head().get());
     let mut changes: u64 = 0;
     for transaction in store.transactions(..)? {
@@ -142,6 +143,6 @@ fn user_changes(transaction: &afterimage::TransactionView<'_>) -> Result<u64> {
 }
 
 /// Opens a store of the demo to write much in a short time.
-pub fn open(path: &Path) -> Result<Store> {
+pub(super) fn open(path: &Path) -> Result<Store> {
     Store::options().durability(Durability::Process).open(path)
 }
