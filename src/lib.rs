@@ -1,4 +1,24 @@
-//! `afterimage` is an embedded storage engine that never forgets.
+//! `afterimage` is an embedded storage engine that never forgets: every change is appended to one
+//! journal with its before and its after image, and the present, any moment of the past, and a
+//! restored copy are read from it.
+//!
+//! Begin with [`Store`]; its page has the first example. Then:
+//!
+//! * [`Transaction`] and [`Store::write`]: changing records, of several [`Collection`]s at once.
+//! * [`Snapshot`]: the store at one moment. [`Store::resolve`] finds the moment.
+//! * [`Store::history`], [`Store::transactions`], [`Store::log`], [`Store::diff`],
+//!   [`Store::blame`]: what was done.
+//! * [`Store::restore_into`]: a store as it was. [`verify()`]: whether it is sound.
+//! * [`Projection`] and [`Runner`]: read models of your own.
+//! * [`Store::import`], [`export_state`], [`HistoryExport`]: change events as lines of JSON.
+//! * [`Options`] and [`Durability`]: how to open a store, and what a power cut can cost.
+//!
+//! Errors have a kind, a stable code, and a place: [`Error`].
+//!
+//! # Features
+//!
+//! `bincode` and `rkyv` bring the codecs of these names, `tokio` the async methods, `cli` the
+//! command line. All are on by default; without them the crate is a lean library.
 
 mod error;
 mod lsn;
@@ -42,3 +62,9 @@ pub use projection::{Projection, Runner, RunnerState};
 pub use store::*;
 pub use time::{Clock, SystemClock, Timestamp};
 pub use verify::{Finding, VerifyDepth, VerifyReport, verify};
+
+/// The example of the README must compile.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+#[derive(Debug)]
+pub struct Readme;

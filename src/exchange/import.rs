@@ -71,7 +71,7 @@ impl Store {
     /// the next line shows that it is complete. Memory is bounded by the largest transaction.
     ///
     /// # Errors
-    /// `Invalid` for a line that is no event and `Conflict` for one that contradicts the store, with
+    /// `Invalid` for a line that is no event, `Conflict` for one that contradicts the store, with
     /// its number; nothing of its transaction is written, those before it are. `Io` from the input;
     /// as [`Transaction::commit`].
     pub fn import(

@@ -36,7 +36,10 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused_as_serde_json_does(
-        text in prop_oneof!["[\\[\\]{}\",:0-9eE+.\\-a-z\\\\ ]{0,24}".boxed(), any::<String>().boxed()]
+        text in prop_oneof![
+            "[\\[\\]{}\",:0-9eE+.\\-a-z\\\\ ]{0,24}".boxed(),
+            any::<String>().boxed(),
+        ]
     ) {
         let ours = Tree::parse(text.as_bytes());
         let theirs = serde_json::from_str::<Value>(&text);

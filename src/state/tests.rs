@@ -21,7 +21,10 @@ fn applied(key: &[u8], deleted: bool, position: u64) -> Applied<'_> {
 proptest! {
     #[test]
     fn a_state_equals_a_plain_map_before_and_after_a_checkpoint(
-        writes in prop::collection::vec((prop::collection::vec(0..4_u8, 1..4), any::<bool>()), 0..60),
+        writes in prop::collection::vec(
+            (prop::collection::vec(0..4_u8, 1..4), any::<bool>()),
+            0..60,
+        ),
         from in prop::collection::vec(0..4_u8, 0..3),
         to in prop::collection::vec(0..4_u8, 0..3),
     ) {

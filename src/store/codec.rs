@@ -79,6 +79,9 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec<T> for Bincode {
 }
 
 #[cfg(feature = "rkyv")]
+type Validator<'a> = rkyv::api::high::HighValidator<'a, rkyv::rancor::Error>;
+
+#[cfg(feature = "rkyv")]
 impl<T> Codec<T> for Rkyv
 where
     T: rkyv::Archive
@@ -89,8 +92,7 @@ where
                 rkyv::rancor::Error,
             >,
         > + 'static,
-    T::Archived: rkyv::Portable
-        + for<'a> rkyv::bytecheck::CheckBytes<rkyv::api::high::HighValidator<'a, rkyv::rancor::Error>>,
+    T::Archived: rkyv::Portable + for<'a> rkyv::bytecheck::CheckBytes<Validator<'a>>,
 {
     type View<'a> = &'a T::Archived;
     const ID: CodecId = CodecId::Rkyv;

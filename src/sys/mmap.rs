@@ -10,7 +10,7 @@
 //!
 //! What remains is that nobody else changes or truncates the file. The engine holds the store's
 //! lock while it writes, allocates before it maps, never shortens a file below the published mark,
-//! and files are its owner's alone; `docs/unsafe.md` says what happens when somebody does it anyway.
+//! and files are its owner's alone; `docs/unsafe.md` says what happens if somebody does it anyway.
 
 use std::fs::File;
 use std::io;
@@ -93,7 +93,7 @@ impl Map {
         if end > self.published() {
             return None;
         }
-        // SAFETY: [map-offset] offset <= published <= length of the map, so the pointer stays in it.
+        // SAFETY: [map-offset] offset <= published <= length, so the pointer stays in the map.
         let start = unsafe { self.raw.as_mut_ptr().add(offset) };
         // SAFETY: [map-load] the bytes lie below the published mark: initialised (a map is), never
         // written again, and mapped for as long as `self` is borrowed.
@@ -170,8 +170,8 @@ impl MapWriter {
         self.check(offset, bytes.len());
         // SAFETY: [map-store-offset] the range lies inside the map, as was just checked.
         let start = unsafe { self.map.raw.as_mut_ptr().add(offset) };
-        // SAFETY: [map-store] the target is unpublished, so no slice over it exists, and `&mut self`
-        // of the only writer means that nobody else writes it. `bytes` is a slice, and slices of
+        // SAFETY: [map-store] the target is unpublished, so no slice over it is lent, and `&mut`
+        // self of the only writer means that nobody else writes it. `bytes` is a slice, and slices of
         // this map are over published bytes, so the two do not overlap.
         unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }

@@ -150,6 +150,19 @@ impl SimDisk {
         Self { world: Arc::new(Mutex::new(world)), taken: Arc::default() }
     }
 
+    /// Every file below a directory, by its path there.
+    pub(crate) fn contents(&self, root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let world = self.world();
+        let inside = world.names.iter().filter_map(|(path, node)| match node {
+            Node::File(index) => {
+                let name = path.strip_prefix(root).ok()?.to_path_buf();
+                Some((name, world.files.get(*index)?.now.clone()))
+            }
+            Node::Directory => None,
+        });
+        inside.collect()
+    }
+
     /// How many changing calls there were.
     pub(crate) fn calls(&self) -> u64 {
         self.world().calls

@@ -1,1 +1,301 @@
 //! Commits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use afterimage::{
+    Bincode, Clock, CodecId, Collection, Durability, ErrorKind, Image, Json, KeyRange, Lsn, Raw,
+    Rkyv, Store, Timestamp, code,
+};
+
+use crate::common::{Place, put, raw, value};
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Guest {
+    name: String,
+    room: u32,
+}
+
+#[derive(Debug, rkyv::Archive, rkyv::Serialize)]
+struct Room {
+    number: u32,
+    tags: Vec<String>,
+}
+
+const AS_JSON: Collection<Guest, Json> = Collection::new("as-json");
+const AS_BINCODE: Collection<Guest, Bincode> = Collection::new("as-bincode");
+const AS_RKYV: Collection<Room, Rkyv> = Collection::new("as-rkyv");
+const AS_BYTES: Collection<[u8], Raw> = Collection::new("as-bytes");
+
+#[test]
+fn each_codec_gives_back_what_was_put() {
+    let place = Place::new();
+    let store = place.open();
+    let ana = Guest { name: "Ana".into(), room: 204 };
+    let room = Room { number: 204, tags: vec!["quiet".into()] };
+    let committed = store.write(|tx| {
+        tx.put(&AS_JSON, "k", &ana)?;
+        tx.put(&AS_BINCODE, "k", &ana)?;
+        tx.put(&AS_RKYV, "k", &room)?;
+        tx.put(&AS_BYTES, "k", b"\x00\xff".as_slice())?;
+        assert_eq!(tx.get(&AS_BINCODE, "k")?, Some(ana.clone()), "own writes are seen");
+        Ok(())
+    });
+    assert_eq!(committed.expect("committed").changes(), 4);
+    let snapshot = store.snapshot();
+    assert_eq!(snapshot.get(&AS_JSON, "k").expect("read"), Some(ana.clone()));
+    assert_eq!(snapshot.get(&AS_BINCODE, "k").expect("read"), Some(ana));
+    assert_eq!(snapshot.get(&AS_BYTES, "k").expect("read"), Some(&b"\x00\xff"[..]));
+    let archived = snapshot.get(&AS_RKYV, "k").expect("read").expect("there");
+    assert_eq!((archived.number.to_native(), archived.tags.len()), (204, 1));
+    const WRONG: Collection<Guest, Json> = Collection::new("as-bincode");
+    let error = snapshot.get(&WRONG, "k").expect_err("another codec");
+    assert_eq!(error.code().id, code::DECODE.id);
+}
+
+#[test]
+fn a_transaction_conflicts_with_what_was_written_after_it_read() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, "a", "1");
+    let mut tx = store.begin().expect("begun");
+    assert!(tx.record("things", b"a").expect("read").is_some());
+    tx.put_image("things", b"b", raw(b"2")).expect("put");
+    let lsn = put(&store, "a", "3");
+    let rejected = tx.commit().expect_err("a conflict");
+    assert_eq!(rejected.error().kind(), ErrorKind::Conflict);
+    assert_eq!(rejected.error().conflicts()[0].lsn, lsn);
+    assert_eq!(
+        rejected.into_transaction().preview().expect_err("still").kind(),
+        ErrorKind::Conflict
+    );
+    assert_eq!(value(&store, "b"), None);
+}
+
+#[test]
+fn a_scan_conflicts_with_a_phantom_and_not_with_its_neighbours() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, "a1", "");
+    for (written, conflicts) in [("a2", true), ("b1", false)] {
+        let mut tx = store.begin().expect("begun");
+        let seen = tx.scan("things", &KeyRange::prefix(b"a")).expect("scan").len();
+        tx.put_image("counts", b"a", raw(seen.to_string().as_bytes())).expect("put");
+        put(&store, written, "");
+        assert_eq!(tx.commit().is_err(), conflicts, "{written}");
+    }
+}
+
+#[test]
+fn blind_writes_do_not_conflict_and_the_last_one_counts() {
+    let place = Place::new();
+    let store = place.open();
+    let mut tx = store.begin().expect("begun");
+    tx.put_image("things", b"a", raw(b"first")).expect("put");
+    put(&store, "a", "second");
+    tx.commit().expect("committed");
+    assert_eq!(value(&store, "a").as_deref(), Some("first"));
+}
+
+#[test]
+fn counters_of_many_threads_add_up() {
+    let place = Place::new();
+    let store = place.open();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    let counted = store.write(|tx| {
+                        let before = tx.record("things", b"n")?.map_or(0, |record| {
+                            String::from_utf8_lossy(record.image().bytes())
+                                .parse::<u64>()
+                                .expect("a number")
+                        });
+                        tx.put_image("things", b"n", raw((before + 1).to_string().as_bytes()))
+                    });
+                    counted.expect("committed after some tries");
+                }
+            });
+        }
+    });
+    assert_eq!(value(&store, "n").as_deref(), Some("400"));
+    assert_eq!(store.head(), Lsn::new(400));
+}
+
+#[test]
+fn durable_commits_of_many_threads_share_syncs() {
+    let place = Place::new();
+    let store = Place::options().durability(Durability::Sync).open(place.path()).expect("open");
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..25 {
+                    let lsn = put(store, &format!("{thread}-{n}"), "v");
+                    assert!(store.durable() >= lsn, "acknowledged is durable");
+                    assert!(store.head() >= lsn, "what is durable is seen");
+                }
+            });
+        }
+    });
+    assert_eq!(store.durable(), Lsn::new(200));
+}
+
+#[test]
+fn an_interval_syncs_by_itself() {
+    let place = Place::new();
+    let interval = Durability::Interval(Duration::from_millis(1));
+    let store = Place::options().durability(interval).open(place.path()).expect("open");
+    let lsn = put(&store, "a", "1");
+    while store.durable() < lsn {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn expectations_hold_or_the_commit_fails() {
+    let place = Place::new();
+    let store = place.open();
+    let first = put(&store, "a", "1");
+    let expecting = |lsn: Lsn| {
+        store.write(|tx| {
+            tx.expect_record_lsn("things", b"a", lsn)?;
+            tx.put_image("things", b"a", raw(b"2"))
+        })
+    };
+    let error = expecting(Lsn::ZERO).expect_err("it exists");
+    assert_eq!(error.code().id, code::EXPECTATION_FAILED.id);
+    let second = expecting(first).expect("as expected").lsn();
+    assert!(expecting(first).is_err(), "another version by now");
+    let inserted = store.write(|tx| tx.insert_image("things", b"a", raw(b"3")));
+    assert_eq!(inserted.expect_err("it exists").kind(), ErrorKind::Conflict);
+    store.write(|tx| tx.delete_record("things", b"a")).expect("deleted");
+    assert!(expecting(second).is_err(), "deleted by now");
+    store.write(|tx| tx.insert_image("things", b"a", raw(b"4"))).expect("inserted again");
+}
+
+#[test]
+fn what_comes_and_goes_inside_a_transaction_leaves_no_trace() {
+    let place = Place::new();
+    let store = place.open();
+    let commit = store.write(|tx| {
+        tx.put_image("things", b"a", raw(b"1"))?;
+        tx.delete_record("things", b"a")
+    });
+    let commit = commit.expect("committed");
+    assert!(commit.is_empty());
+    assert_eq!(store.head(), Lsn::ZERO);
+    assert!(store.collections().is_empty());
+}
+
+#[test]
+fn several_writes_of_one_record_in_one_transaction_are_one_net_change() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, "a", "1");
+    store
+        .write(|tx| {
+            tx.delete_record("things", b"a")?;
+            tx.put_image("things", b"a", raw(b"2"))?;
+            tx.put_image("things", b"a", raw(b"3"))
+        })
+        .expect("committed");
+    let version = store.record_history("things", b"a").expect("history").next();
+    let version = version.expect("a version").expect("readable");
+    assert_eq!(version.before().expect("before").bytes(), b"1");
+    assert_eq!(version.after().expect("after").bytes(), b"3");
+}
+
+#[derive(Debug, Default)]
+struct Jumping(std::sync::atomic::AtomicI64);
+
+impl Clock for Jumping {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(std::sync::atomic::Ordering::SeqCst))
+    }
+}
+
+#[test]
+fn accident_a20_commit_times_never_go_back_when_the_clock_does() {
+    let place = Place::new();
+    let clock = Arc::new(Jumping::default());
+    let shared: Arc<dyn Clock> = Arc::<Jumping>::clone(&clock);
+    let store = Place::options().clock(shared).open(place.path()).expect("open");
+    let mut times = Vec::new();
+    for now in [1000, 5000, 2000, 4000, 6000] {
+        clock.0.store(now, std::sync::atomic::Ordering::SeqCst);
+        let lsn = put(&store, "a", "v");
+        times.push(store.transaction(lsn).expect("kept").time().as_micros());
+    }
+    assert_eq!(times, [1000, 5000, 5000, 5000, 6000]);
+    assert_eq!(store.lsn_at(Timestamp::from_micros(5000)).expect("kept"), Lsn::new(4));
+    assert_eq!(store.lsn_at(Timestamp::from_micros(999)).expect("kept"), Lsn::ZERO);
+}
+
+#[test]
+fn a_value_larger_than_a_segment_gets_one_of_its_own() {
+    let place = Place::new();
+    let store = place.open();
+    for size in [0, 1, 5_000, 8_000, 100_000, 3_000_000] {
+        let value = vec![7; size];
+        let committed = store.write(|tx| tx.put_image("large", &[1], raw(&value)));
+        committed.expect("committed");
+        let snapshot = store.snapshot();
+        let record = snapshot.record("large", &[1]).expect("read").expect("there");
+        assert_eq!(record.image().bytes(), value);
+    }
+    store.close().expect("closed");
+    let store = place.open();
+    assert_eq!(store.record_history("large", &[1]).expect("history").count(), 6);
+}
+
+#[test]
+fn limits_have_errors_of_their_own() {
+    let place = Place::new();
+    let store = place.open();
+    let refused = |collection: &str, key: &[u8]| {
+        let put = store.write(|tx| tx.put_image(collection, key, raw(b"v")));
+        put.expect_err("refused").code().id
+    };
+    let emoji = "\u{1f6cf}".repeat(16 * 1024);
+    assert_eq!(refused("things", b""), code::INVALID_KEY.id);
+    assert_eq!(refused("things", &[b'k'; 65_537]), code::KEY_TOO_LARGE.id);
+    for name in ["", "a/b", "a\0b", "a\nb", &emoji, &"n".repeat(256)] {
+        assert_eq!(refused(name, b"k"), code::INVALID_COLLECTION_NAME.id);
+    }
+    assert_eq!(refused("$audit", b"k"), code::SYSTEM_COLLECTION.id);
+    let long = store.write(|tx| {
+        tx.message("m".repeat(70_000));
+        tx.put_image("things", b"k", raw(b"v"))
+    });
+    assert_eq!(long.expect_err("refused").code().id, code::METADATA_TOO_LARGE.id);
+    assert_eq!(store.head(), Lsn::ZERO, "nothing was written");
+    for key in [&[b'k'; 65_536][..], &[0], &[0xff, 0xfe]] {
+        store.write(|tx| tx.put_image("things", key, raw(b"v"))).expect("within the limits");
+    }
+    assert_eq!(store.snapshot().scan("things", KeyRange::all()).expect("scan").count(), 3);
+}
+
+#[test]
+fn a_value_of_a_gigabyte_and_a_byte_is_refused() {
+    let place = Place::new();
+    let store = place.open();
+    let value = vec![0; (1 << 30) + 1];
+    let mut tx = store.begin().expect("begun");
+    let image = Image::new(&value, CodecId::Raw);
+    let error = tx.put_image("things", b"k", image).expect_err("refused");
+    assert_eq!(error.code().id, code::IMAGE_TOO_LARGE.id);
+}
+
+#[test]
+fn a_closed_store_says_so() {
+    let place = Place::new();
+    let store = place.open();
+    let other = store.clone();
+    put(&store, "a", "1");
+    store.close().expect("closed");
+    assert_eq!(other.begin().expect_err("closed").kind(), ErrorKind::Closed);
+    assert_eq!(value(&other, "a").as_deref(), Some("1"), "reading goes on");
+    let reader = Store::options().read_only(true).open(place.path()).expect("open");
+    assert_eq!(reader.begin().expect_err("read-only").code().id, code::READ_ONLY.id);
+}

@@ -1,10 +1,33 @@
 //! Behaviour, through the public API only. A new test goes into the module of its subject.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics fails, which is what it is for"
+)]
+
 mod common;
 
+/// Bad input, and the errors it gets.
+mod bad_input;
+/// The command line as scripts see it.
+mod cli;
 /// Commits: isolation, expectations, groups, sizes.
 mod commit;
+/// The corpora of the fuzz targets, on stable.
+mod corpus;
+/// Change events out and in, and the real history where its file is at hand.
+mod exchange;
+/// Released formats.
+mod golden;
+/// Looking through the past, and restoring it elsewhere.
+mod history;
 /// Whole histories against a brute-force model: the state after every LSN.
 mod model;
 /// Opening: recovery, other processes, damage, bad input.
 mod opening;
+/// Projections and their runner.
+mod projection;
+/// Async: commits, subscriptions.
+mod subscribe;

@@ -10,6 +10,7 @@ use afterimage::{
 };
 
 use super::Stage;
+use super::hotel::Hotel;
 use super::writer::{self, kill_a_writer, write_rest};
 use crate::args::DemoArgs;
 use crate::context::Context;
@@ -46,28 +47,7 @@ pub(super) fn play(
 
     title("2. The history goes on");
     let store = writer::open(&stage.store)?;
-    let started = now();
-    let (transactions, changes, mut hotel) = if let Some(file) = &args.from {
-        let mut input = crate::files::input(&file.display().to_string())?;
-        let options = ImportOptions { keep_times: true, ..ImportOptions::default() };
-        let report = store.import(&mut *input, &options, &mut |_| {})?;
-        store.sync()?;
-        (report.transactions, report.changes, None)
-    } else {
-        let (transactions, changes, hotel) = write_rest(&store, args)?;
-        (transactions, changes, Some(hotel))
-    };
-    say(&format!(
-        "   {changes} changes in {transactions} transactions, both images kept, in {}",
-        shown(started.elapsed())
-    ));
-    let status = store.status()?;
-    say(&format!(
-        "   {} live records, {} of journal, state digest {}",
-        status.records,
-        bytes(status.journal_bytes),
-        status.state_digest
-    ));
+    let mut hotel = grow(context, &store, args)?;
 
     title("3. An accident");
     let accident = accident(&store, hotel.is_some())?;
@@ -85,18 +65,7 @@ pub(super) fn play(
     ));
 
     title("4. Finding the moment");
-    let started = now();
-    let found = find(&store, &accident.collection, hotel.is_some())?;
-    say(&format!(
-        "   LSN {} by {}: {}   (found in {})",
-        found.lsn,
-        found.actor,
-        found.message,
-        shown(started.elapsed())
-    ));
-    if found.lsn != accident.lsn {
-        return Err(Error::new(&code::DIGEST_MISMATCH, "the search found another transaction"));
-    }
+    find_again(context, &store, &accident, hotel.is_some())?;
 
     title("5. Reading the past");
     past(context, &store, &accident, hotel.is_some())?;
@@ -104,6 +73,50 @@ pub(super) fn play(
     title("6. Restoring to just before it, into a new store");
     restore(context, &store, stage, accident.lsn.previous())?;
     store.close()
+}
+
+/// Writes the history up to its end; gives back the hotel, if it is the hotel's.
+fn grow(context: &Context, store: &Store, args: &DemoArgs) -> Result<Option<Hotel>> {
+    let started = now();
+    let (transactions, changes, hotel) = if let Some(file) = &args.from {
+        let mut input = crate::files::input(&file.display().to_string())?;
+        let options = ImportOptions { keep_times: true, ..ImportOptions::default() };
+        let report = store.import(&mut *input, &options, &mut |_| {})?;
+        store.sync()?;
+        (report.transactions, report.changes, None)
+    } else {
+        let (transactions, changes, hotel) = write_rest(store, args)?;
+        (transactions, changes, Some(hotel))
+    };
+    context.out.say(&format!(
+        "   {changes} changes in {transactions} transactions, both images kept, in {}",
+        shown(started.elapsed())
+    ));
+    let status = store.status()?;
+    context.out.say(&format!(
+        "   {} live records, {} of journal, state digest {}",
+        status.records,
+        bytes(status.journal_bytes),
+        status.state_digest
+    ));
+    Ok(hotel)
+}
+
+/// Looks for the accident as somebody would who knows only that something is missing.
+fn find_again(context: &Context, store: &Store, accident: &Accident, hotel: bool) -> Result<()> {
+    let started = now();
+    let found = find(store, &accident.collection, hotel)?;
+    context.out.say(&format!(
+        "   LSN {} by {}: {}   (found in {})",
+        found.lsn,
+        safe(&found.actor),
+        safe(&found.message),
+        shown(started.elapsed())
+    ));
+    if found.lsn == accident.lsn {
+        return Ok(());
+    }
+    Err(Error::new(&code::DIGEST_MISMATCH, "the search found another transaction"))
 }
 
 fn kill(context: &Context, stage: &Stage, directory: &Path, args: &DemoArgs) -> Result<()> {

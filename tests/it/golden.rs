@@ -1,0 +1,79 @@
+//! Stores written by released versions, read for ever; and today's bytes, pinned.
+//!
+//! `AFTERIMAGE_GOLDEN=write cargo test golden` writes the files of the current format. That is a
+//! change of the format: it needs a new version number, a row in docs/format.md, and a second look.
+
+use std::fs;
+use std::path::Path;
+
+use afterimage::{CodecId, Lsn, Store, VerifyDepth};
+
+use crate::common::Place;
+
+const GOLDEN: &str = "tests/golden/format-1.store";
+
+#[test]
+fn todays_bytes_are_the_golden_bytes() {
+    let files = afterimage::testing::golden::store_files().expect("built");
+    if std::env::var_os("AFTERIMAGE_GOLDEN").is_some() {
+        for (name, bytes) in &files {
+            let path = Path::new(GOLDEN).join(name);
+            fs::create_dir_all(path.parent().expect("inside")).expect("created");
+            fs::write(path, bytes).expect("written");
+        }
+    }
+    for (name, bytes) in files {
+        // How often CONTROL was written depends on the background thread.
+        if name.as_os_str() != "CONTROL" {
+            let golden = fs::read(Path::new(GOLDEN).join(&name)).expect("a golden file");
+            assert!(golden == bytes, "{} has changed", name.display());
+        }
+    }
+}
+
+/// A copy: opening for writing changes files.
+fn copy(place: &Place) {
+    for folder in ["journal", "state"] {
+        fs::create_dir_all(place.path().join(folder)).expect("created");
+    }
+    for name in ["STORE", "CONTROL", "journal/00000001.seg", "journal/00000002.seg"] {
+        fs::copy(Path::new(GOLDEN).join(name), place.path().join(name)).expect("copied");
+    }
+}
+
+fn check(store: &Store) {
+    assert_eq!(store.first(), Lsn::new(1));
+    let at = |lsn: u64| store.snapshot_at(Lsn::new(lsn)).expect("kept");
+    let value = |lsn: u64, collection: &str, key: &[u8]| {
+        let snapshot = at(lsn);
+        let record = snapshot.record(collection, key).expect("readable")?;
+        Some((record.image().bytes().to_vec(), record.image().codec(), record.image().schema()))
+    };
+    let ana = |room: &str| format!(r#"{{"name":"Ana","room":{room}}}"#).into_bytes();
+    assert_eq!(value(1, "guests", b"g-17"), Some((ana("204"), CodecId::Json, 0)));
+    assert_eq!(value(2, "guests", b"g-17"), Some((ana("206"), CodecId::Json, 2)));
+    assert_eq!(value(4, "guests", b"g-17"), None);
+    assert_eq!(value(2, "typed", b"b"), Some((vec![3, 7], CodecId::Bincode, 0)));
+    assert_eq!(value(5, "photos", b"\x00\xff"), Some((b"\x89PNG".to_vec(), CodecId::Raw, 0)));
+    assert_eq!(value(5, "photos", b"large").map(|value| value.0.len()), Some(2500));
+    assert_eq!(store.resolve("point:before-the-move").expect("named"), Lsn::new(2));
+    let first = store.transaction(Lsn::new(1)).expect("kept");
+    assert_eq!(first.metadata().actor.as_deref(), Some("desk-2"));
+    assert_eq!(first.metadata().attributes["floor"], 2);
+    assert_eq!(first.time().as_micros(), 1_795_104_245_123_456);
+}
+
+#[test]
+fn a_store_of_format_1_is_read_and_written_on() {
+    let place = Place::new();
+    copy(&place);
+    check(&place.reader());
+    let store = place.open();
+    assert!(store.notices().is_empty(), "{:?}", store.notices());
+    check(&store);
+    crate::common::put(&store, "new", "value");
+    store.close().expect("closed");
+    check(&place.reader());
+    let report = afterimage::verify(place.path(), VerifyDepth::Deep, &mut |_| {}).expect("looked");
+    assert!(report.valid, "{report:?}");
+}
