@@ -29,7 +29,11 @@ impl Place {
     }
 
     pub(crate) fn open(&self) -> Store {
-        Self::options().open(self.path()).expect("the store opens")
+        self.open_result().expect("the store opens")
+    }
+
+    pub(crate) fn open_result(&self) -> afterimage::Result<Store> {
+        Self::options().open(self.path())
     }
 
     pub(crate) fn reader(&self) -> Store {
