@@ -1,5 +1,7 @@
 //! What does a read cost, now and in the past? Backs the figures in docs/benchmarks.md.
 
+#![expect(clippy::expect_used, reason = "a bench that fails should stop")]
+
 use std::hint::black_box;
 
 use afterimage::{CodecId, Durability, Image, KeyRange, Lsn, Store};
@@ -13,7 +15,7 @@ fn store(records: u64, versions: u64) -> (tempfile::TempDir, Store) {
         let mut tx = store.begin().expect("begun");
         for key in 0..records {
             let value = [u8::try_from(version % 256).expect("small"); 100];
-            tx.put_image("things", &key.to_be_bytes(), Image::new(&value, CodecId::Raw))
+            tx.put_image("things", &key.to_le_bytes(), Image::new(&value, CodecId::Raw))
                 .expect("put");
         }
         tx.commit().expect("committed");
@@ -29,7 +31,7 @@ fn benches(c: &mut Criterion) {
         let mut key = 0_u64;
         let mut next = || {
             key = (key.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1)) % records;
-            key.to_be_bytes()
+            key.to_le_bytes()
         };
         let now = store.snapshot();
         c.bench_function(&format!("read::get/versions={versions}"), |b| {

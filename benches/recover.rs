@@ -1,5 +1,7 @@
 //! What does opening cost? Backs the figures in docs/benchmarks.md.
 
+#![expect(clippy::expect_used, reason = "a bench that fails should stop")]
+
 use afterimage::{CodecId, Durability, Image, Store};
 use criterion::{Criterion, criterion_group, criterion_main};
 

@@ -1,5 +1,7 @@
 //! What does a write cost? Backs the figures in docs/benchmarks.md.
 
+#![expect(clippy::expect_used, reason = "a bench that fails should stop")]
+
 use std::hint::black_box;
 
 use afterimage::{CodecId, Durability, Image, Store};
@@ -49,7 +51,7 @@ fn benches(c: &mut Criterion) {
             |mut tx| {
                 for key in 0..1000_u64 {
                     let image = Image::new(&VALUE, CodecId::Raw);
-                    tx.put_image("batch", &key.to_be_bytes(), image).expect("put");
+                    tx.put_image("batch", &key.to_le_bytes(), image).expect("put");
                 }
                 black_box(tx.commit().expect("committed"));
             },

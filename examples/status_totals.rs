@@ -4,6 +4,8 @@
 //!
 //! `cargo run --example status_totals`
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -6,6 +6,8 @@
 //! fail; a sync that fails loses what it should have written, and the next one says ok, as Linux
 //! does. Not modelled: a sector that is half written, a disk that lies about syncs, bits that rot.
 
+#![expect(clippy::expect_used, reason = "only tests use it, on files that they made small")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};

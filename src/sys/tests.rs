@@ -70,21 +70,22 @@ fn readers_and_writer_share_a_map_without_a_race() {
     let map = map(4096);
     let mut writer = map.claim().expect("first writer");
     let reader = Arc::clone(&map);
-    let reading = std::thread::spawn(move || {
-        let mut seen = 0;
-        while seen < 16 {
-            seen = reader.published() / 8;
-            for index in 0..seen {
-                let expected = u8::try_from(index).expect("small");
-                assert_eq!(reader.load(index * 8 + 4, 4), Some(&[expected; 4][..]));
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut seen = 0;
+            while seen < 16 {
+                seen = reader.published() / 8;
+                for index in 0..seen {
+                    let expected = u8::try_from(index).expect("small");
+                    assert_eq!(reader.load(index * 8 + 4, 4), Some(&[expected; 4][..]));
+                }
             }
+        });
+        for index in 0..16_u8 {
+            let offset = usize::from(index) * 8;
+            writer.store(offset + 4, &[index; 4]);
+            writer.store_length_word(offset, 8);
+            writer.publish(offset + 8);
         }
     });
-    for index in 0..16_u8 {
-        let offset = usize::from(index) * 8;
-        writer.store(offset + 4, &[index; 4]);
-        writer.store_length_word(offset, 8);
-        writer.publish(offset + 8);
-    }
-    reading.join().expect("reader");
 }

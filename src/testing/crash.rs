@@ -4,6 +4,8 @@
 //! there is a prefix of what was committed, each transaction whole, proved by its state digest; and
 //! the store takes new transactions and survives another cut.
 
+#![expect(clippy::expect_used, reason = "a broken promise fails the test that uses this")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -27,18 +27,17 @@ pub fn frame_decode(data: &[u8]) {
 
 /// The scan of a segment, and the look behind a hole.
 pub fn segment_recover(data: &[u8]) {
-    drop(SegmentHeader::parse(data));
+    let header = SegmentHeader::parse(data).map(|header| header.seed());
     let seed = data.first().copied().map_or(0, u32::from);
     let scan = scan::scan(data, seed, 1, Tail::EMPTY, Lsn::new(1));
     let rest = data.get(scan.end as usize..).unwrap_or_default();
-    drop((scan::behind(rest, seed, scan.tail.lsn), scan));
+    drop((header, scan::behind(rest, seed, scan.tail.lsn), scan));
 }
 
 /// A checkpoint: header, and body as if its hash had been right.
 pub fn checkpoint_load(data: &[u8]) {
-    drop(CheckpointHeader::parse(data));
-    drop(Control::newest(data));
-    drop(StoreHeader::parse(data));
+    let headers = (CheckpointHeader::parse(data), Control::newest(data), StoreHeader::parse(data));
+    drop(headers);
     let mut body = rkyv::util::AlignedVec::<16>::new();
     body.extend_from_slice(data);
     if let Ok(image) = StateImage::access(&body) {

@@ -25,6 +25,7 @@ struct Room {
 const AS_JSON: Collection<Guest, Json> = Collection::new("as-json");
 const AS_BINCODE: Collection<Guest, Bincode> = Collection::new("as-bincode");
 const AS_RKYV: Collection<Room, Rkyv> = Collection::new("as-rkyv");
+const WRONG: Collection<Guest, Json> = Collection::new("as-bincode");
 const AS_BYTES: Collection<[u8], Raw> = Collection::new("as-bytes");
 
 #[test]
@@ -48,7 +49,6 @@ fn each_codec_gives_back_what_was_put() {
     assert_eq!(snapshot.get(&AS_BYTES, "k").expect("read"), Some(&b"\x00\xff"[..]));
     let archived = snapshot.get(&AS_RKYV, "k").expect("read").expect("there");
     assert_eq!((archived.number.to_native(), archived.tags.len()), (204, 1));
-    const WRONG: Collection<Guest, Json> = Collection::new("as-bincode");
     let error = snapshot.get(&WRONG, "k").expect_err("another codec");
     assert_eq!(error.code().id, code::DECODE.id);
 }
@@ -259,7 +259,7 @@ fn limits_have_errors_of_their_own() {
     };
     let emoji = "\u{1f6cf}".repeat(16 * 1024);
     assert_eq!(refused("things", b""), code::INVALID_KEY.id);
-    assert_eq!(refused("things", &[b'k'; 65_537]), code::KEY_TOO_LARGE.id);
+    assert_eq!(refused("things", &vec![b'k'; 65_537]), code::KEY_TOO_LARGE.id);
     for name in ["", "a/b", "a\0b", "a\nb", &emoji, &"n".repeat(256)] {
         assert_eq!(refused(name, b"k"), code::INVALID_COLLECTION_NAME.id);
     }
@@ -270,7 +270,7 @@ fn limits_have_errors_of_their_own() {
     });
     assert_eq!(long.expect_err("refused").code().id, code::METADATA_TOO_LARGE.id);
     assert_eq!(store.head(), Lsn::ZERO, "nothing was written");
-    for key in [&[b'k'; 65_536][..], &[0], &[0xff, 0xfe]] {
+    for key in [&vec![b'k'; 65_536][..], &[0], &[0xff, 0xfe]] {
         store.write(|tx| tx.put_image("things", key, raw(b"v"))).expect("within the limits");
     }
     assert_eq!(store.snapshot().scan("things", KeyRange::all()).expect("scan").count(), 3);

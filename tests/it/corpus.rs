@@ -54,7 +54,9 @@ fn mutations_of_real_files_do_no_harm() {
             for at in (0..bytes.len().saturating_sub(start)).step_by(7) {
                 let mut mutated = bytes[start..].to_vec();
                 mutated[at] ^= 1 << (at % 8);
-                bodies.iter().for_each(|body| body(&mutated));
+                for body in bodies {
+                    body(&mutated);
+                }
             }
         }
     }

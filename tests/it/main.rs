@@ -3,7 +3,6 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
     reason = "a test that panics fails, which is what it is for"
 )]
 

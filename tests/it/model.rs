@@ -10,10 +10,13 @@ use crate::common::{Place, raw};
 
 type State = BTreeMap<(String, Vec<u8>), Vec<u8>>;
 
+/// Collection, key, and the new value or none.
+type Write = (usize, Vec<u8>, Option<Vec<u8>>);
+
 #[derive(Clone, Debug)]
 enum Step {
     /// One transaction: for each record a new value, or none to delete it.
-    Commit(Vec<(usize, Vec<u8>, Option<Vec<u8>>)>),
+    Commit(Vec<Write>),
     Checkpoint,
     /// Close and open again.
     Reopen,
@@ -69,10 +72,7 @@ impl Run {
         self.store.as_ref().expect("the store is open")
     }
 
-    fn commit(
-        &mut self,
-        writes: &[(usize, Vec<u8>, Option<Vec<u8>>)],
-    ) -> Result<(), TestCaseError> {
+    fn commit(&mut self, writes: &[Write]) -> Result<(), TestCaseError> {
         let mut state = self.states.last().expect("the empty store").clone();
         let mut tx = self.store().begin().expect("begin");
         for (collection, key, value) in writes {

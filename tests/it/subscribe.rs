@@ -16,7 +16,7 @@ async fn thousands_of_tasks_on_one_thread_wait_for_shared_syncs() {
         let store = store.clone();
         async move {
             let mut tx = store.begin().expect("begun");
-            tx.put_image("things", &n.to_be_bytes(), raw(b"v")).expect("put");
+            tx.put_image("things", &n.to_le_bytes(), raw(b"v")).expect("put");
             let commit = tx.commit_async().await.expect("committed");
             assert!(store.durable() >= commit.lsn(), "acknowledged is durable");
             commit.lsn()

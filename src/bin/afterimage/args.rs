@@ -25,6 +25,7 @@ pub(crate) struct Args {
 
 /// Flags that stand anywhere.
 #[derive(Clone, Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Globals {
     /// The store's directory
     #[arg(short, long, global = true, env = "AFTERIMAGE_STORE", value_name = "DIR")]
@@ -224,6 +225,7 @@ pub(crate) struct CollectionsArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct LogArgs {
     /// A collection, or a record: COLLECTION[/KEY]
     pub subject: Option<String>,

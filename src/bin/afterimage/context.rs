@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use afterimage::{Author, Durability, Error, Lsn, Options, Result, Snapshot, Store, code};
+use afterimage::{Author, Durability, Error, Lsn, Result, Snapshot, Store, code};
 
 use crate::args::{Globals, Reading, Signed};
 use crate::failure::usage;
@@ -42,13 +42,9 @@ impl Context {
 
     /// Opens a store that exists for writing, with another durability.
     pub(crate) fn writer_with(&self, durability: Durability) -> Result<Store> {
-        let store = self.options().durability(durability).open(self.path()?)?;
+        let store = Store::options().create(false).durability(durability).open(self.path()?)?;
         self.tell(&store);
         Ok(store)
-    }
-
-    fn options(&self) -> Options {
-        Store::options().create(false)
     }
 
     fn tell(&self, store: &Store) {
@@ -57,15 +53,10 @@ impl Context {
         }
     }
 
-    /// The moment that is asked for; without one, the newest.
-    pub(crate) fn at(&self, store: &Store, rev: Option<&str>) -> Result<Lsn> {
-        rev.map_or(Ok(store.head()), |rev| store.resolve(rev))
-    }
-
     /// The store at the moment that is asked for.
     pub(crate) fn snapshot(&self, reading: &Reading) -> Result<(Store, Snapshot)> {
         let store = self.reader(reading.salvage)?;
-        let snapshot = store.snapshot_at(self.at(&store, reading.as_of.as_deref())?)?;
+        let snapshot = store.snapshot_at(at(&store, reading.as_of.as_deref())?)?;
         Ok((store, snapshot))
     }
 
@@ -85,6 +76,11 @@ impl Context {
         })?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
+}
+
+/// The moment that is asked for; without one, the newest.
+pub(crate) fn at(store: &Store, rev: Option<&str>) -> Result<Lsn> {
+    rev.map_or(Ok(store.head()), |rev| store.resolve(rev))
 }
 
 impl Signed {

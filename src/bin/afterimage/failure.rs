@@ -27,11 +27,10 @@ pub(crate) fn report(error: &Error, globals: &Globals) -> ExitCode {
         writeln!(out, "{document}")
     } else {
         let (red, dim, plain) = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m");
-        let mut text = format!("{red}error[{}]{plain}: {error}\n", code.id);
-        for cause in &causes {
-            text += &format!("  because: {cause}\n");
-        }
-        text += &format!("  {dim}help:{plain} {}\n", code.help);
+        let mut lines = vec![format!("{red}error[{}]{plain}: {error}", code.id)];
+        lines.extend(causes.iter().map(|cause| format!("  because: {cause}")));
+        lines.push(format!("  {dim}help:{plain} {}\n", code.help));
+        let text = lines.join("\n");
         out.write_all(text.as_bytes())
     };
     // With standard error closed there is nobody to tell; the exit code still says it.

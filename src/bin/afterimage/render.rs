@@ -54,13 +54,15 @@ impl<'a> RecordDocument<'a> {
 
 /// A value on one line, shortened.
 pub(crate) fn value_line(image: Image<'_>) -> String {
-    let text = match image.codec() {
-        CodecId::Json => std::str::from_utf8(image.bytes()).ok().map(str::to_owned),
-        CodecId::Raw => std::str::from_utf8(image.bytes())
-            .ok()
-            .filter(|text| !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'))
-            .map(|text| text.escape_debug().to_string()),
-        _ => None,
+    let is_control = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let text = std::str::from_utf8(image.bytes()).ok();
+    let text = if image.codec() == CodecId::Json {
+        text.map(str::to_owned)
+    } else if image.codec() == CodecId::Raw {
+        text.filter(|text| !text.chars().any(is_control))
+            .map(|text| text.escape_debug().to_string())
+    } else {
+        None
     };
     shorten(&text.unwrap_or_else(|| format!("<{} {} bytes>", image.codec(), image.bytes().len())))
 }

@@ -19,7 +19,7 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) fn log(context: &mut Context, args: &LogArgs) -> Result<u8> {
     let store = context.reader(args.salvage)?;
-    let mut query = query(&store, args)?;
+    let query = query(&store, args)?;
     {
         let entries = store.log(&query)?.take(args.n.unwrap_or(usize::MAX));
         if args.reverse || args.follow {
@@ -34,22 +34,30 @@ pub(super) fn log(context: &mut Context, args: &LogArgs) -> Result<u8> {
             }
         }
     }
-    while args.follow {
+    if args.follow {
+        follow(context, &store, query, args)?;
+    }
+    Ok(DONE)
+}
+
+/// Shows what is committed from now on, until interrupted.
+fn follow(context: &mut Context, store: &Store, mut query: LogQuery, args: &LogArgs) -> Result<()> {
+    loop {
         context.out.flush()?;
         std::thread::sleep(FOLLOW_PAUSE);
         let before = store.head();
         let now = store.refresh()?;
-        if now > before {
-            query.since = Some(before);
-            query.until = Some(now);
-            let mut entries = store.log(&query)?.collect::<Result<Vec<_>>>()?;
-            entries.reverse();
-            for entry in &entries {
-                show_entry(context, &store, entry, args)?;
-            }
+        if now == before {
+            continue;
+        }
+        query.since = Some(before);
+        query.until = Some(now);
+        let mut entries = store.log(&query)?.collect::<Result<Vec<_>>>()?;
+        entries.reverse();
+        for entry in &entries {
+            show_entry(context, store, entry, args)?;
         }
     }
-    Ok(DONE)
 }
 
 fn query(store: &Store, args: &LogArgs) -> Result<LogQuery> {

@@ -5,7 +5,7 @@ use afterimage::{Result, Store};
 use super::DONE;
 use super::data::committed;
 use crate::args::{PointCommand, Signed};
-use crate::context::Context;
+use crate::context::{Context, at};
 use crate::render::safe;
 
 pub(super) fn run(context: &mut Context, command: &PointCommand) -> Result<u8> {
@@ -29,14 +29,14 @@ fn create(
         if signed.dry_run { context.reader(false) } else { context.writer() }
     };
     let store = open(context)?;
-    let at = context.at(&store, rev)?;
+    let lsn = at(&store, rev)?;
     if signed.dry_run {
-        context.out.say(&format!("would name LSN {at} `{}`", safe(name)));
+        context.out.say(&format!("would name LSN {lsn} `{}`", safe(name)));
         return Ok(DONE);
     }
-    let commit = store.create_point(name, at, note, &signed.author())?;
+    let commit = store.create_point(name, lsn, note, &signed.author())?;
     store.close()?;
-    context.out.say(&format!("`{}` is LSN {at}", safe(name)));
+    context.out.say(&format!("`{}` is LSN {lsn}", safe(name)));
     if context.out.json { committed(context, &commit) } else { Ok(DONE) }
 }
 
