@@ -203,7 +203,7 @@ impl<'a> Parser<'a> {
         Ok(escaped)
     }
 
-    /// One or two escapes of four digits: characters beyond the basic plane are written as two surrogates.
+    /// One or two escapes of four digits: what lies beyond the basic plane is two surrogates.
     fn unicode(&mut self) -> Result<char> {
         let first = self.hex()?;
         if let Some(found) = char::from_u32(first) {

@@ -171,8 +171,8 @@ impl MapWriter {
         // SAFETY: [map-store-offset] the range lies inside the map, as was just checked.
         let start = unsafe { self.map.raw.as_mut_ptr().add(offset) };
         // SAFETY: [map-store] the target is unpublished, so no slice over it is lent, and `&mut`
-        // self of the only writer means that nobody else writes it. `bytes` is a slice, and slices of
-        // this map are over published bytes, so the two do not overlap.
+        // self of the only writer means that nobody else writes it. `bytes` is a slice, and slices
+        // of this map are over published bytes, so the two do not overlap.
         unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 

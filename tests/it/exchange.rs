@@ -204,11 +204,15 @@ fn lines_are_grouped_by_transaction_or_by_batch() {
 fn a_dry_run_sees_what_it_would_have_written_and_writes_nothing() {
     let place = Place::new();
     let store = place.open();
-    let lines = "{\"op\":\"c\",\"collection\":\"a\",\"key\":\"k\",\"after\":1,\"transaction\":{\"id\":1}}
-{\"op\":\"u\",\"collection\":\"a\",\"key\":\"k\",\"before\":1,\"after\":2,\"transaction\":{\"id\":2}}
-{\"op\":\"d\",\"collection\":\"a\",\"key\":\"k\",\"before\":2,\"transaction\":{\"id\":3}}\n";
+    let of = |op: &str, id: u32| {
+        let record = r#""collection":"a","key":"k""#;
+        format!("{{\"op\":{op},{record},\"transaction\":{{\"id\":{id}}}}}\n")
+    };
+    let lines = of("\"c\",\"after\":1", 1)
+        + &of("\"u\",\"before\":1,\"after\":2", 2)
+        + &of("\"d\",\"before\":2", 3);
     let options = ImportOptions { dry_run: true, ..ImportOptions::default() };
-    let report = import_with(&store, lines, &options).expect("fits");
+    let report = import_with(&store, &lines, &options).expect("fits");
     assert_eq!((report.created, report.updated, report.deleted), (1, 1, 1));
     assert_eq!((report.transactions, store.head()), (3, Lsn::ZERO));
 }

@@ -1,8 +1,8 @@
 //! Power cuts and failing calls on a simulated disk.
 //!
 //! Fault model: that of the disk in `src/sys/sim.rs`: unsynced sectors of 512 bytes kept or lost
-//! one by one, unsynced names too, any changing call failing once. What this can't find: what depends
-//! on real memory maps, a disk that lies about syncs, rotten bits.
+//! one by one, unsynced names too, any changing call failing once. What this can't find: what
+//! depends on real memory maps, a disk that lies about syncs, rotten bits.
 //!
 //! `AFTERIMAGE_SIM_SEEDS=10000 cargo test --release --test sim` tries more; a failure names its
 //! seed.
