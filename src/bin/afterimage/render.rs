@@ -71,7 +71,7 @@ fn shorten(text: &str) -> String {
     let mut shown: String =
         text.chars().take(SHOWN_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if shown.len() < text.len() {
-        shown.push_str("…");
+        shown.push('\u{2026}');
     }
     shown
 }
