@@ -180,18 +180,12 @@ impl Import<'_> {
                     self.note(&effects, Some(&commit));
                     break;
                 }
-                Err(rejected)
-                    if attempt < ATTEMPTS_MAX
-                        && rejected.error().code().id == code::CONFLICT.id => {}
-                Err(rejected) => {
+                Err(error) if attempt < ATTEMPTS_MAX && error.code().id == code::CONFLICT.id => {}
+                Err(error) if error.kind() == ErrorKind::Invalid => {
                     let number = self.group.first().map_or(0, |(number, _)| *number);
-                    let error = Error::from(rejected);
-                    return Err(if error.kind() == ErrorKind::Invalid {
-                        at_line(number, error)
-                    } else {
-                        error
-                    });
+                    return Err(at_line(number, error));
                 }
+                Err(error) => return Err(error),
             }
         }
         Ok(())

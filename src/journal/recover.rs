@@ -267,7 +267,8 @@ impl Work<'_> {
         end: u64,
         lost: Option<Lsn>,
     ) -> Result<()> {
-        let mut bytes = sys::read_range(file, end, to_usize(file.length()?.saturating_sub(end)))?;
+        let mut bytes =
+            sys::read_range(file, end, to_usize(file.written_end()?.saturating_sub(end)))?;
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes.truncate(used);
         if bytes.is_empty() {
@@ -373,6 +374,6 @@ fn new_segment(journal: &Journal) -> Result<Prepared> {
 
 fn is_zero_behind_header(file: &dyn DiskFile) -> Result<bool> {
     let start = crate::format::segment::SEGMENT_HEADER_BYTES;
-    let bytes = sys::read_range(file, start as u64, to_usize(file.length()?))?;
+    let bytes = sys::read_range(file, start as u64, to_usize(file.written_end()?))?;
     Ok(bytes.iter().all(|byte| *byte == 0))
 }

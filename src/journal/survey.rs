@@ -19,6 +19,9 @@ use crate::format::segment::{NotAHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::lsn::{Lsn, Position};
 use crate::sys::{self, Access, DiskFile};
 
+/// Offsets in a segment have 32 bits, so no segment is longer; a file that is holds no memory up.
+const SEGMENT_FILE_BYTES_MAX: u64 = u32::MAX as u64;
+
 /// A segment as it was found.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -134,6 +137,10 @@ impl Surveyor<'_> {
         let path = names::segment(&self.mould.root, number);
         let file = self.mould.disk.open(&path, self.access())?;
         let length = file.length()?;
+        if length > SEGMENT_FILE_BYTES_MAX {
+            let message = format!("a segment of {length} bytes can't be");
+            return Err(Error::new(&code::SEGMENT_DAMAGED, message).at_path(&path));
+        }
         let head = sys::read_range(&*file, 0, SEGMENT_HEADER_BYTES)?;
         let header = match SegmentHeader::parse(&head) {
             Ok(header) => header,
@@ -160,7 +167,7 @@ impl Surveyor<'_> {
             let kind = FoundKind::Sealed { header, seal, length };
             return Ok(Found { number, file, kind });
         }
-        self.unsealed(header, file, length)
+        self.unsealed(header, file)
     }
 
     const fn access(&self) -> Access {
@@ -236,18 +243,13 @@ impl Surveyor<'_> {
         Ok(Some(seal))
     }
 
-    fn unsealed(
-        &mut self,
-        header: SegmentHeader,
-        file: Arc<dyn DiskFile>,
-        length: u64,
-    ) -> Result<Found> {
+    fn unsealed(&mut self, header: SegmentHeader, file: Arc<dyn DiskFile>) -> Result<Found> {
         let number = header.number;
         if self.settle {
             file.sync()?;
             file.drop_cache()?;
         }
-        let bytes = sys::read_range(&*file, 0, to_usize(length))?;
+        let bytes = sys::read_range(&*file, 0, to_usize(file.written_end()?))?;
         if self.hole.is_some() && !self.resumes(&bytes, &header) {
             self.note_behind(&bytes, header.seed(), SEGMENT_HEADER_BYTES);
             let scan = scan::scan(&[], header.seed(), number, self.tail, Lsn::ZERO);

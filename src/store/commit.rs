@@ -92,6 +92,7 @@ pub(crate) fn publish(engine: &Engine, commit: &Commit<()>) {
 pub(crate) fn append(engine: &Engine, transaction: &Transaction<'_>) -> Result<Commit<()>> {
     let writing = engine.writing()?;
     let mut section = lock(&writing.section);
+    let _guard = PoisonOnPanic(engine);
     // Checked inside the section: who waited for it may have waited for the one that failed.
     engine.writing()?;
     engine.journal.sync.check()?;
@@ -132,6 +133,19 @@ pub(crate) fn append(engine: &Engine, transaction: &Transaction<'_>) -> Result<C
     engine.note_appended(end.end.bits() - end.frame.bits());
     let user_changes = captured.len() - records.len();
     Ok(Commit { lsn, time, changes: u32::try_from(user_changes).unwrap_or(u32::MAX), value: () })
+}
+
+/// Stops the journal if the writer section is left by a panic: journal and index may then differ,
+/// and a transaction that started from the wrong before image must never be written.
+struct PoisonOnPanic<'a>(&'a Engine);
+
+impl Drop for PoisonOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let cause = Error::new(&code::POISONED, "a thread panicked in the writer section");
+            self.0.journal.sync.poison(&cause);
+        }
+    }
 }
 
 /// The next number and the commit time, which never goes back behind the one before.

@@ -215,10 +215,8 @@ impl Store {
             let value = run(&mut tx)?;
             match tx.commit() {
                 Ok(commit) => return Ok(commit.with_value(value)),
-                Err(rejected) if attempt < WRITE_ATTEMPTS_MAX && is_retried(rejected.error()) => {
-                    attempt += 1;
-                }
-                Err(rejected) => return Err(rejected.into()),
+                Err(error) if attempt < WRITE_ATTEMPTS_MAX && is_retried(&error) => attempt += 1,
+                Err(error) => return Err(error),
             }
         }
     }

@@ -58,7 +58,7 @@ impl Store {
         tx.sign(by);
         tx.expect_system(POINTS, name.as_bytes(), Lsn::ZERO);
         tx.put_system(POINTS, name.as_bytes(), &bytes)?;
-        tx.commit().map_err(|rejected| match Error::from(rejected) {
+        tx.commit().map_err(|error| match error {
             error if error.code().id == code::EXPECTATION_FAILED.id => {
                 Error::new(&code::POINT_EXISTS, format!("the restore point `{name}` exists"))
             }
@@ -75,7 +75,7 @@ impl Store {
         let mut tx = self.begin()?;
         tx.sign(by);
         tx.delete_system(POINTS, point.name.as_bytes())?;
-        Ok(tx.commit()?)
+        tx.commit()
     }
 
     /// The restore point of this name.

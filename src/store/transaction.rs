@@ -350,10 +350,18 @@ impl<'s> Transaction<'s> {
     /// Commits, and returns when the transaction is as durable as the store promises.
     ///
     /// # Errors
-    /// [`Rejected`], which turns into its error by `?`: `Conflict` with the records concerned and
-    /// the transaction given back; `Full`, nothing was written; `Poisoned` or `Io`, the transaction
-    /// is present or absent as a whole after opening again, and was not acknowledged.
-    pub fn commit(self) -> Result<Commit<()>, Rejected<'s>> {
+    /// `Conflict` with the records concerned; `Full`, nothing was written; `Poisoned` or `Io`, the
+    /// transaction is present or absent as a whole after opening again, and was not acknowledged.
+    pub fn commit(self) -> Result<Commit<()>> {
+        commit::commit(self.engine, &self)
+    }
+
+    /// [`commit`](Self::commit), giving the transaction back if it is refused: to look at what it
+    /// would have written, or to try again with other expectations.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn try_commit(self) -> Result<Commit<()>, Rejected<'s>> {
         match commit::commit(self.engine, &self) {
             Ok(commit) => Ok(commit),
             Err(error) => Err(Rejected { error, transaction: Box::new(self) }),
@@ -365,17 +373,11 @@ impl<'s> Transaction<'s> {
     /// # Errors
     /// As [`commit`](Self::commit).
     #[cfg(feature = "tokio")]
-    pub async fn commit_async(self) -> Result<Commit<()>, Rejected<'s>> {
+    pub async fn commit_async(self) -> Result<Commit<()>> {
         let engine = self.engine;
-        let appended = match commit::append(engine, &self) {
-            Ok(commit) => commit,
-            Err(error) => return Err(Rejected { error, transaction: Box::new(self) }),
-        };
-        if engine.durability == super::Durability::Sync
-            && !appended.is_empty()
-            && let Err(error) = super::subscribe::durable(engine, appended.lsn).await
-        {
-            return Err(Rejected { error, transaction: Box::new(self) });
+        let appended = commit::append(engine, &self)?;
+        if engine.durability == super::Durability::Sync && !appended.is_empty() {
+            super::subscribe::durable(engine, appended.lsn).await?;
         }
         commit::publish(engine, &appended);
         Ok(appended)
@@ -497,7 +499,7 @@ impl fmt::Debug for Transaction<'_> {
     }
 }
 
-/// A transaction that did not commit, with the reason. Turns into its [`Error`] by `?`.
+/// A transaction that did not commit, with the reason, into which it turns by `?`.
 #[derive(Debug)]
 pub struct Rejected<'s> {
     error: Error,

@@ -181,6 +181,24 @@ impl DiskFile for RealFile {
         Ok(metadata.len())
     }
 
+    fn written_end(&self) -> Result<u64> {
+        let length = self.length()?;
+        let mut end = 0;
+        while end < length {
+            match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(end)) {
+                Ok(data) => {
+                    let hole = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Hole(data));
+                    end = hole.map_err(|e| self.failed("look for data in the file")(e.into()))?;
+                }
+                // Nothing but holes from here on.
+                Err(rustix::io::Errno::NXIO) => return Ok(end),
+                // A file system that can't tell: all of it may be written.
+                Err(_) => return Ok(length),
+            }
+        }
+        Ok(length.min(end))
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let mut read = 0;
         while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {

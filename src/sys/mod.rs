@@ -81,6 +81,9 @@ pub(crate) trait Disk: Send + Sync + Debug {
 pub(crate) trait DiskFile: Send + Sync + Debug {
     fn path(&self) -> &Path;
     fn length(&self) -> Result<u64>;
+    /// Where what was ever written ends, or later; everything behind reads as zeros. A segment is
+    /// allocated in full, and looking through what was never written would take most of an opening.
+    fn written_end(&self) -> Result<u64>;
     /// Reads exactly as many bytes as fit into `buffer`, or fewer at the end of the file.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
     /// Writes all bytes.

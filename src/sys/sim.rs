@@ -327,6 +327,10 @@ impl DiskFile for SimFile {
         Ok(self.world().file(self.index).now.len() as u64)
     }
 
+    fn written_end(&self) -> Result<u64> {
+        self.length()
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let mut world = self.world();
         let offset = usize::try_from(offset).expect("tests make small files");

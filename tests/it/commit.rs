@@ -62,7 +62,7 @@ fn a_transaction_conflicts_with_what_was_written_after_it_read() {
     assert!(tx.record("things", b"a").expect("read").is_some());
     tx.put_image("things", b"b", raw(b"2")).expect("put");
     let lsn = put(&store, "a", "3");
-    let rejected = tx.commit().expect_err("a conflict");
+    let rejected = tx.try_commit().expect_err("a conflict");
     assert_eq!(rejected.error().kind(), ErrorKind::Conflict);
     assert_eq!(rejected.error().conflicts()[0].lsn, lsn);
     assert_eq!(
