@@ -232,7 +232,9 @@ impl Event {
     /// Reads one line.
     pub(super) fn parse(line: &[u8]) -> Result<Self> {
         let line: Line<'_> = serde_json::from_slice(line).map_err(|source| {
-            Error::new(&code::INVALID_EVENT, "the line is not a change event").with_source(source)
+            // The parser counts lines of its own; the caller knows which line it is.
+            let why = source.to_string().replace(" at line 1 column", " at column");
+            Error::new(&code::INVALID_EVENT, format!("not a change event: {why}"))
         })?;
         let source = line.source.unwrap_or_default();
         let after_shape = Shape::of(source.codec.as_ref(), source.schema.as_ref());

@@ -87,7 +87,7 @@ impl Store {
             group: Vec::new(),
             report: ImportReport::default(),
         };
-        let mut line = Vec::new();
+        let (mut line, mut told) = (Vec::new(), 0);
         for number in 1_u64.. {
             if !read_line(input, &mut line, number)? {
                 break;
@@ -97,9 +97,10 @@ impl Store {
             }
             let event = Event::parse(&line).map_err(|error| at_line(number, error))?;
             import.take(number, event)?;
-            let done = import.report.changes;
-            if done.is_multiple_of(256) {
-                progress(Progress { phase: "import", done, total: 0, unit: "changes" });
+            // After each transaction, not after each line: what is told is committed.
+            if import.report.changes > told {
+                told = import.report.changes;
+                progress(Progress { phase: "import", done: told, total: 0, unit: "changes" });
             }
         }
         import.finish_group()?;

@@ -164,6 +164,11 @@ fn record(source: &Store, copy: &Store, to: Lsn, by: &Author) -> Result<()> {
 fn check_target(store: &Store, to: Lsn, directory: &Path) -> Result<()> {
     store.engine.check_window(to)?;
     let disk = &*store.engine.journal.mould.disk;
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_path_buf());
+    if absolute(directory).starts_with(absolute(store.path())) {
+        let message = "a store is not restored into a directory inside itself";
+        return Err(Error::new(&code::INVALID_OPTION, message).at_path(directory));
+    }
     match disk.entry(directory)? {
         Entry::Nothing => Ok(()),
         Entry::Directory if disk.list(directory)?.is_empty() => Ok(()),

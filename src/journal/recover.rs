@@ -105,7 +105,8 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
             return Err(error);
         }
         notices.push(Notice::new(format!(
-            "{error}; serving what stands before it, up to LSN {}",
+            "[{}] {error}; serving what stands before it, up to LSN {}",
+            error.code().id,
             survey.tail.lsn
         )));
         break survey;

@@ -16,7 +16,7 @@ pub enum RunnerState {
         /// The transaction.
         lsn: Lsn,
         /// What the projection said.
-        error: Error,
+        message: String,
     },
 }
 
@@ -76,26 +76,21 @@ impl<P: Projection> Runner<P> {
     /// # Errors
     /// As [`catch_up`](Self::catch_up).
     pub fn run_to(&mut self, to: Lsn) -> Result<Lsn> {
-        if let RunnerState::Faulted { lsn, error } = &self.state {
-            return Err(Error::new(
-                &code::PROJECTION_FAULTED,
-                format!("{} stands at a fault: {}", self.projection.name(), error.message()),
-            )
-            .at_lsn(*lsn));
+        if let RunnerState::Faulted { lsn, message } = &self.state {
+            let message = format!("{} stands at a fault: {message}", self.projection.name());
+            return Err(Error::new(&code::PROJECTION_FAULTED, message).at_lsn(*lsn));
         }
         for transaction in self.store.transactions(self.position().next()..=to)? {
             let transaction = transaction?;
             let lsn = transaction.lsn();
             let applied = self.projection.apply(&transaction).and_then(|()| self.check(lsn));
             if let Err(error) = applied {
-                let name = self.projection.name();
-                let report = Error::new(
-                    &code::PROJECTION_FAULTED,
-                    format!("{name} failed: {}", error.message()),
-                )
-                .at_lsn(lsn);
-                self.state = RunnerState::Faulted { lsn, error };
-                return Err(report);
+                let message = error.message().to_owned();
+                let report = format!("{} failed: {message}", self.projection.name());
+                self.state = RunnerState::Faulted { lsn, message };
+                return Err(Error::new(&code::PROJECTION_FAULTED, report)
+                    .at_lsn(lsn)
+                    .with_source(error));
             }
         }
         Ok(self.position())

@@ -54,7 +54,11 @@ impl Disk for RealDisk {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Ok(Entry::Directory),
             Ok(_) => Ok(Entry::File),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Entry::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A link to nothing is in the way of whoever wants to create something there.
+                let dangling = fs::symlink_metadata(path).is_ok();
+                Ok(if dangling { Entry::File } else { Entry::Nothing })
+            }
             // A component of the path is a file: there is nothing at the path.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(Entry::Nothing),
             Err(error) => Err(Error::from_io(error, "look at the path", path)),

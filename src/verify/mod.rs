@@ -56,7 +56,7 @@ pub struct VerifyReport {
     pub warnings: Vec<Finding>,
     /// Transactions checked.
     pub transactions: u64,
-    /// Changes in them; counted by [`VerifyDepth::Deep`] alone, from seals otherwise.
+    /// Changes in them, those of the store's own collections included.
     pub changes: u64,
     /// The oldest transaction kept.
     pub first_lsn: Lsn,
@@ -194,7 +194,10 @@ fn check_seals(
     for segment in journal.segments() {
         progress(Progress { phase: "seals", done, total, unit: "bytes" });
         done += segment.map.published() as u64;
-        let Some(seal) = segment.seal() else { continue };
+        let Some(seal) = segment.seal() else {
+            report.changes += unsealed_changes(segment, report);
+            continue;
+        };
         report.changes += seal.changes;
         let content = content_end(segment, seal.table.len());
         // Read through the file: what is checked is what the disk has.
@@ -210,6 +213,25 @@ fn check_seals(
         chain = seal.chain();
     }
     Ok(())
+}
+
+/// How many changes stand in a segment that has no seal to say so.
+fn unsealed_changes(segment: &Segment, report: &mut VerifyReport) -> u64 {
+    let mut changes = 0;
+    let mut offset = offset_u32(SEGMENT_HEADER_BYTES);
+    loop {
+        match segment.frame(offset) {
+            Ok(Some(frame)) if frame.header.kind != FrameKind::Seal => {
+                changes += u64::from(frame.header.changes);
+                offset = frame.end().offset();
+            }
+            Ok(_) => return changes,
+            Err(error) => {
+                report.wrong(&error);
+                return changes;
+            }
+        }
+    }
 }
 
 /// Where the seal of a sealed segment begins.

@@ -160,7 +160,7 @@ fn reading_the_past_on_the_command_line() {
     assert!(cli.ok(&["log", "-p", "-n", "1", "guests"]).contains("- n: 3"));
     assert!(cli.ok(&["show", "2"]).contains("+ n: 2"));
     let diff = cli.json(&["diff", "1..4"]);
-    assert_eq!(diff["fields"][0], serde_json::json!({"path":"n","before":"1","after":"4"}));
+    assert_eq!(diff["fields"][0], serde_json::json!({"path":"n","before":1,"after":4}));
     assert_eq!(cli.run(&["diff", "1..4", "--check"]).status.code(), Some(4));
     assert_eq!(cli.run(&["diff", "4..4", "--check"]).status.code(), Some(0));
     assert_eq!(cli.json(&["blame", "guests/a"])["lsn"], 4);

@@ -200,7 +200,11 @@ fn a_restore_never_goes_where_something_is() {
     fs::write(full.join("mine"), "precious").expect("written");
     assert_eq!(restore(&full), Err(code::DIRECTORY_NOT_EMPTY.id));
     assert_eq!(restore(&full.join("mine")), Err(code::NOT_A_DIRECTORY.id));
-    assert_eq!(restore(&place.path()), Err(code::DIRECTORY_NOT_EMPTY.id));
+    assert_eq!(restore(&place.path()), Err(code::INVALID_OPTION.id));
+    assert_eq!(restore(&place.path().join("journal/inside")), Err(code::INVALID_OPTION.id));
+    let dangling = place.beside("dangling");
+    std::os::unix::fs::symlink("nowhere", &dangling).expect("linked");
+    assert_eq!(restore(&dangling), Err(code::NOT_A_DIRECTORY.id));
     let empty = place.beside("empty");
     fs::create_dir(&empty).expect("created");
     // What an interrupted restore left behind is replaced.

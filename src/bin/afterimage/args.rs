@@ -1,5 +1,6 @@
 //! What the command line accepts.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -23,30 +24,52 @@ pub(crate) struct Args {
     pub command: Command,
 }
 
+/// Under this heading, `--help` sets the flags of every command apart from the command's own.
+const GLOBAL: &str = "Options of every command";
+
 /// Flags that stand anywhere.
 #[derive(Clone, Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Globals {
     /// The store's directory
-    #[arg(short, long, global = true, env = "AFTERIMAGE_STORE", value_name = "DIR")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "AFTERIMAGE_STORE",
+        value_name = "DIR",
+        help_heading = GLOBAL
+    )]
     pub store: Option<PathBuf>,
     /// Print JSON: one document, or one object a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
     /// Say nothing but errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
-    /// Say more
-    #[arg(short, long, global = true)]
+    /// Say what is opened, and show values whole
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub verbose: bool,
     /// When to color
-    #[arg(long, global = true, default_value = "auto", value_name = "WHEN")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
     pub color: When,
     /// When to show progress
-    #[arg(long, global = true, default_value = "auto", value_name = "WHEN")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
     pub progress: When,
     /// Do not ask
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub yes: bool,
 }
 
@@ -167,10 +190,11 @@ pub(crate) struct PutArgs {
     /// The record, COLLECTION/KEY
     pub record: String,
     /// The value as JSON; `-` reads it from standard input
-    #[arg(allow_negative_numbers = true)]
+    // Hyphens, not negative numbers: clap does not take -1.5e-3 for a number.
+    #[arg(allow_hyphen_values = true)]
     pub value: Option<String>,
     /// Store standard input as it is
-    #[arg(long, conflicts_with = "value")]
+    #[arg(long)]
     pub bytes: bool,
     /// Only if the record's version is this LSN; 0: only if it is absent
     #[arg(long, value_name = "LSN")]
@@ -262,8 +286,8 @@ pub(crate) struct LogArgs {
     /// The store's own collections too
     #[arg(long)]
     pub system: bool,
-    /// Go on with what is committed from now on
-    #[arg(short, long)]
+    /// Go on with what is committed from now on, oldest first
+    #[arg(short, long, conflicts_with = "until")]
     pub follow: bool,
     /// Of a damaged store, serve what is sound
     #[arg(long)]
@@ -304,6 +328,9 @@ pub(crate) struct DiffArgs {
     /// Exit 4 if there are differences
     #[arg(long)]
     pub check: bool,
+    /// Of a damaged store, serve what is sound
+    #[arg(long)]
+    pub salvage: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -365,8 +392,8 @@ pub(crate) struct ImportArgs {
     #[arg(long)]
     pub upsert: bool,
     /// How many lines that name no transaction become one
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub batch: usize,
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub batch: NonZeroUsize,
     /// What a power cut may cost while importing
     #[arg(long, default_value = "process", value_name = "WHAT")]
     pub durability: DurabilityArg,
@@ -400,7 +427,7 @@ pub(crate) struct ExportArgs {
     /// Only this collection; may be given several times
     #[arg(long, value_name = "C")]
     pub collection: Vec<String>,
-    /// The file to write; default: standard output
+    /// The file to write, replaced when the export is whole; default, and `-`: standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     #[command(flatten)]

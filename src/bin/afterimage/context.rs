@@ -7,6 +7,7 @@ use afterimage::{Author, Durability, Error, Lsn, Result, Snapshot, Store, code};
 
 use crate::args::{Globals, Reading, Signed};
 use crate::failure::usage;
+use crate::files;
 use crate::output::Output;
 
 /// What every command has.
@@ -51,6 +52,10 @@ impl Context {
         for notice in store.notices() {
             self.out.warn(&notice.to_string());
         }
+        if self.globals.verbose {
+            let path = store.path().display();
+            self.out.say(&format!("opened {path}, store {}, at LSN {}", store.id(), store.head()));
+        }
     }
 
     /// The store at the moment that is asked for.
@@ -66,7 +71,8 @@ impl Context {
             return Ok(true);
         }
         if !std::io::stdin().is_terminal() {
-            return Err(Error::new(&code::CONFIRMATION_NEEDED, question));
+            let message = format!("there is no terminal to ask: {question}");
+            return Err(Error::new(&code::CONFIRMATION_NEEDED, message));
         }
         let asked = write!(anstream::stderr().lock(), "{question} [y/N] ");
         let mut answer = String::new();
@@ -86,11 +92,13 @@ pub(crate) fn at(store: &Store, rev: Option<&str>) -> Result<Lsn> {
 impl Signed {
     /// Who does it: as given, else the system user.
     pub(crate) fn author(&self) -> Author {
-        let user = || {
+        let named = || {
             ["USER", "LOGNAME"]
                 .into_iter()
                 .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
         };
-        Author { actor: self.actor.clone().or_else(user), message: self.message.clone() }
+        // A service has often none of these variables, and is an author nonetheless.
+        let actor = self.actor.clone().or_else(named).or_else(files::system_user);
+        Author { actor, message: self.message.clone() }
     }
 }

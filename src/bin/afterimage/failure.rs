@@ -1,12 +1,24 @@
 //! How errors are told: what happened, why, and what to do next.
 
 use std::error::Error as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use afterimage::{Error, code};
 
 use crate::args::Globals;
+
+/// Whether the reader of a pipe went away: one that has seen enough, as `head` does, is no failure.
+pub(crate) fn reader_left(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return error.kind() == io::ErrorKind::BrokenPipe;
+        }
+        cause = error.source();
+    }
+    false
+}
 
 /// Ends with the exit code that belongs to the error.
 pub(crate) fn report(error: &Error, globals: &Globals) -> ExitCode {
@@ -51,9 +63,11 @@ pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
             "code": code::USAGE.id, "exit": 2, "message": message,
             "cause": [], "help": code::USAGE.help,
         }});
-        drop(writeln!(std::io::stderr(), "{document}"));
+        drop(writeln!(io::stderr(), "{document}"));
     } else {
-        drop(error.print());
+        let text = error.render().ansi().to_string();
+        let coded = format!("error[{}]:", code::USAGE.id);
+        drop(write!(anstream::stderr(), "{}", text.replacen("error:", &coded, 1)));
     }
     ExitCode::from(2)
 }

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let globals = args.globals.clone();
     match commands::run(args) {
         Ok(code) => ExitCode::from(code),
+        Err(error) if failure::reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error, &globals),
     }
 }

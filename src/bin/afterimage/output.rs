@@ -14,6 +14,8 @@ pub(crate) struct Output {
     quiet: bool,
     /// Whether escape sequences may be written to standard output.
     color: bool,
+    /// How many characters a line may have; a file or a pipe gets all of them.
+    width: Option<usize>,
 }
 
 impl Output {
@@ -35,6 +37,7 @@ impl Output {
             json: globals.json,
             quiet: globals.quiet,
             color: colored,
+            width: (io::stdout().is_terminal() && !globals.verbose).then(columns),
         }
     }
 
@@ -67,6 +70,26 @@ impl Output {
         &mut self.out
     }
 
+    /// A table, each line no wider than the terminal.
+    pub(crate) fn table(&mut self, table: &comfy_table::Table) -> Result<()> {
+        for line in table.lines() {
+            self.line(&self.fit(line.trim_end()))?;
+        }
+        Ok(())
+    }
+
+    /// Plain text, cut where the terminal ends.
+    pub(crate) fn fit(&self, text: &str) -> String {
+        match self.width {
+            Some(width) if text.chars().nth(width).is_some() => {
+                let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
+                cut.push('\u{2026}');
+                cut
+            }
+            _ => text.to_owned(),
+        }
+    }
+
     /// Text in a color, if colors are wanted.
     pub(crate) fn paint(&self, style: &str, text: &str) -> String {
         if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
@@ -87,16 +110,19 @@ impl Output {
     }
 }
 
-fn tell(text: &str) {
+pub(crate) fn tell(text: &str) {
     // With standard error closed there is nobody to tell.
     drop(writeln!(anstream::stderr().lock(), "{text}"));
 }
 
-/// A reader that has seen enough, as `head` does, is no failure.
+/// How wide the terminal is: as the shell says, else wide enough for most values.
+fn columns() -> usize {
+    const UNKNOWN: usize = 200;
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    told.filter(|columns| *columns > 0).unwrap_or(UNKNOWN)
+}
+
 fn failed(source: io::Error) -> Error {
-    if source.kind() == io::ErrorKind::BrokenPipe {
-        std::process::exit(0);
-    }
     Error::new(&code::IO, "could not write to standard output").with_source(source)
 }
 

@@ -9,9 +9,6 @@ use serde_json::value::RawValue;
 use crate::address::show_key;
 use crate::output::Output;
 
-/// Values are shown up to this many characters; `get` prints them whole.
-const SHOWN_MAX: usize = 200;
-
 /// A key or value as JSON, ready to stand in a document.
 pub(crate) fn raw(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Box<RawValue> {
     let mut bytes = Vec::new();
@@ -52,7 +49,7 @@ impl<'a> RecordDocument<'a> {
     }
 }
 
-/// A value on one line, shortened.
+/// A value on one line.
 pub(crate) fn value_line(image: Image<'_>) -> String {
     let is_control = |c: char| c.is_control() && c != '\n' && c != '\t';
     let text = std::str::from_utf8(image.bytes()).ok();
@@ -64,16 +61,20 @@ pub(crate) fn value_line(image: Image<'_>) -> String {
     } else {
         None
     };
-    shorten(&text.unwrap_or_else(|| format!("<{} {} bytes>", image.codec(), image.bytes().len())))
+    safe(&text.unwrap_or_else(|| format!("<{} {} bytes>", image.codec(), image.bytes().len())))
 }
 
-fn shorten(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(SHOWN_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if shown.len() < text.len() {
-        shown.push('\u{2026}');
+/// JSON text as JSON; text that is none, which stands for bytes, as a string.
+pub(crate) fn json_or_text(text: &str) -> Box<RawValue> {
+    match RawValue::from_string(text.to_owned()) {
+        Ok(json) => json,
+        Err(_) => raw(|out| Ok(serde_json::to_writer(out, text)?)),
     }
-    shown
+}
+
+/// A number of things: `1 change`, `2 changes`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Text from a store, safe for a terminal.
@@ -116,13 +117,15 @@ pub(crate) fn transaction_line(
     changes: usize,
 ) -> Result<()> {
     let metadata = transaction.metadata();
-    let lsn = out.paint("33", &transaction.lsn().to_string());
+    let lsn = transaction.lsn().to_string();
     let time = transaction.time().to_local_string();
     let actor = metadata.actor.as_deref().unwrap_or("-");
     let message = metadata.message.as_deref().unwrap_or_default();
     let message = message.lines().next().unwrap_or_default();
-    let many = if changes == 1 { "change" } else { "changes" };
-    out.line(&format!("{lsn}  {time}  {}  {changes} {many}  {}", safe(actor), safe(message)))
+    let changes = count(changes as u64, "change");
+    let line = format!("{lsn}  {time}  {}  {changes}  {}", safe(actor), safe(message));
+    let painted = out.paint("33", &lsn);
+    out.line(&out.fit(line.trim_end()).replacen(&lsn, &painted, 1))
 }
 
 /// One change: its record, and with `patch` the fields that differ.
@@ -155,15 +158,18 @@ pub(crate) fn record_change(
 }
 
 fn field_change(out: &mut Output, field: &FieldChange) -> Result<()> {
-    let path = if field.path.is_empty() { "value" } else { &field.path };
-    let path = safe(path);
-    if let Some(before) = &field.before {
-        let text = out.paint("31", &format!("    - {path}: {}", shorten(before)));
-        out.line(&text)?;
-    }
-    if let Some(after) = &field.after {
-        let text = out.paint("32", &format!("    + {path}: {}", shorten(after)));
-        out.line(&text)?;
+    let path = field_name(&field.path);
+    for (color, sign, value) in [("31", '-', &field.before), ("32", '+', &field.after)] {
+        if let Some(value) = value {
+            let text = out.fit(&format!("    {sign} {path}: {}", safe(value)));
+            let text = out.paint(color, &text);
+            out.line(&text)?;
+        }
     }
     Ok(())
+}
+
+/// A field by its path; the whole value has none.
+pub(crate) fn field_name(path: &str) -> String {
+    if path.is_empty() { "value".to_owned() } else { safe(path) }
 }

@@ -6,6 +6,7 @@ use super::{DAMAGED, DONE};
 use crate::args::{CareArgs, CheckpointArgs, VerifyArgs};
 use crate::context::Context;
 use crate::progress::Display;
+use crate::render::count;
 
 pub(super) fn status(context: &mut Context, args: &CareArgs) -> Result<u8> {
     let store = context.reader(args.salvage)?;
@@ -19,6 +20,7 @@ pub(super) fn status(context: &mut Context, args: &CareArgs) -> Result<u8> {
         |us| afterimage::Timestamp::from_micros(us).to_local_string(),
     );
     let writer = status.writer.map_or_else(|| "-".to_owned(), |pid| format!("process {pid}"));
+    let segments = count(status.segments, "segment");
     let rows = [
         ("store", format!("{} in {}", status.store, status.path)),
         ("timeline", status.timeline.to_string()),
@@ -27,8 +29,8 @@ pub(super) fn status(context: &mut Context, args: &CareArgs) -> Result<u8> {
         ("newest", time),
         ("durable", format!("LSN {}", status.durable_lsn)),
         ("checkpoint", format!("LSN {}", status.checkpoint_lsn)),
-        ("records", format!("{} in {} collections", status.records, status.collections)),
-        ("journal", format!("{} bytes in {} segments", status.journal_bytes, status.segments)),
+        ("records", format!("{} in {}", status.records, count(status.collections, "collection"))),
+        ("journal", format!("{} bytes in {segments}", status.journal_bytes)),
         ("digest", status.state_digest.to_string()),
         ("writer", writer),
     ];
@@ -70,8 +72,11 @@ fn show(context: &mut Context, report: &VerifyReport) -> Result<()> {
     let how = if report.deep { "every transaction checked" } else { "seals and tail checked" };
     let verdict = if report.valid { "sound" } else { "DAMAGED" };
     out.line(&format!(
-        "{verdict}: LSN {} to {}, {} transactions, {how}; state digest {}",
-        report.first_lsn, report.head_lsn, report.transactions, report.state_digest
+        "{verdict}: LSN {} to {}, {}, {how}; state digest {}",
+        report.first_lsn,
+        report.head_lsn,
+        count(report.transactions, "transaction"),
+        report.state_digest
     ))
 }
 
@@ -86,7 +91,7 @@ pub(super) fn stats(context: &mut Context, args: &CareArgs) -> Result<u8> {
     for info in &stats.collections {
         table.add_row([crate::render::safe(&info.name), info.records.to_string()]);
     }
-    context.out.line(&table.to_string())?;
+    context.out.table(&table)?;
     let mut table = crate::output::table(&["segment", "first LSN", "bytes", "sealed"]);
     for segment in &stats.segments {
         table.add_row([
@@ -96,15 +101,21 @@ pub(super) fn stats(context: &mut Context, args: &CareArgs) -> Result<u8> {
             if segment.sealed { "yes" } else { "no" }.to_owned(),
         ]);
     }
-    context.out.line(&format!("\n{table}"))?;
-    context.out.line(&format!("\n{} records in the index", stats.index_records))?;
+    context.out.line("")?;
+    context.out.table(&table)?;
+    let records = count(stats.index_records, "record");
+    context.out.line(&format!("\n{records} in the index, deleted ones included"))?;
     Ok(DONE)
 }
 
 pub(super) fn checkpoint(context: &mut Context, args: &CheckpointArgs) -> Result<u8> {
     if args.signed.dry_run {
         let head = context.reader(false)?.head();
-        context.out.say(&format!("would write a checkpoint at LSN {head}"));
+        if context.out.json {
+            context.out.document(&serde_json::json!({"dry_run": true, "lsn": head}))?;
+        } else {
+            context.out.line(&format!("would write a checkpoint at LSN {head}"))?;
+        }
         return Ok(DONE);
     }
     let store = context.writer()?;
@@ -115,8 +126,10 @@ pub(super) fn checkpoint(context: &mut Context, args: &CheckpointArgs) -> Result
     } else {
         let done = if info.written { "wrote" } else { "there is" };
         context.out.say(&format!(
-            "{done} a checkpoint at LSN {}: {} records, {} bytes",
-            info.lsn, info.records, info.bytes
+            "{done} a checkpoint at LSN {}: {}, {} bytes",
+            info.lsn,
+            count(info.records, "record"),
+            info.bytes
         ));
     }
     Ok(DONE)

@@ -1,5 +1,7 @@
 //! `init`, `put`, `get`, `delete`, `scan`, `collections`.
 
+use std::path::Path;
+
 use afterimage::{
     CodecId, Commit, Error, Image, KeyRange, Lsn, PreviewChange, Result, Store, code, json,
 };
@@ -22,7 +24,12 @@ pub(super) fn init(context: &mut Context, args: &InitArgs) -> Result<u8> {
         options = options.segment_bytes(bytes);
     }
     if args.signed.dry_run {
-        context.out.say(&format!("would create a store in {}", path.display()));
+        check_place(&path)?;
+        if context.out.json {
+            context.out.document(&serde_json::json!({"dry_run": true, "path": path}))?;
+        } else {
+            context.out.line(&format!("would create a store in {}", path.display()))?;
+        }
         return Ok(DONE);
     }
     let store = options.open(&path)?;
@@ -34,6 +41,20 @@ pub(super) fn init(context: &mut Context, args: &InitArgs) -> Result<u8> {
         context.out.say(&format!("created store {id} in {}", path.display()));
     }
     Ok(DONE)
+}
+
+/// Refuses, without a trace, the places that `init` would refuse.
+fn check_place(path: &Path) -> Result<()> {
+    let absent = |error: &Error| error.code().id == code::NOT_A_STORE.id;
+    match Store::options().read_only(true).open(path) {
+        Err(error) if absent(&error) && files::holds_something(path)? => {
+            let message = "the directory holds other files";
+            Err(Error::new(&code::DIRECTORY_NOT_EMPTY, message).at_path(path))
+        }
+        Err(error) if absent(&error) => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(Error::new(&code::STORE_EXISTS, "there is a store").at_path(path)),
+    }
 }
 
 pub(super) fn put(context: &mut Context, args: &PutArgs) -> Result<u8> {
@@ -65,10 +86,14 @@ pub(super) fn put(context: &mut Context, args: &PutArgs) -> Result<u8> {
 
 /// The value that the arguments name, and its codec.
 fn value(args: &PutArgs) -> Result<(Vec<u8>, CodecId)> {
-    if args.bytes {
+    let value = args.value.as_deref();
+    if args.bytes && value.is_none_or(|value| value == "-") {
         return Ok((files::standard_input(VALUE_BYTES_MAX)?, CodecId::Raw));
     }
-    let text = match args.value.as_deref() {
+    if args.bytes {
+        return Err(usage("--bytes takes the value from standard input; leave the JSON out"));
+    }
+    let text = match value {
         Some("-") => files::standard_input(VALUE_BYTES_MAX)?,
         Some(text) => text.as_bytes().to_vec(),
         None => return Err(usage("no value is given; write JSON, `-`, or --bytes")),
@@ -171,6 +196,7 @@ pub(super) fn scan(context: &mut Context, args: &ScanArgs) -> Result<u8> {
             context.out.document(&RecordDocument::new(&args.collection, &found))?;
         } else {
             let line = format!("{}\t{}", show_key(found.key()), value_line(found.image()));
+            let line = context.out.fit(&line);
             context.out.line(&line)?;
         }
     }
@@ -191,6 +217,6 @@ pub(super) fn collections(context: &mut Context, args: &CollectionsArgs) -> Resu
     for info in shown {
         table.add_row([safe(&info.name), info.records.to_string(), info.created_lsn.to_string()]);
     }
-    context.out.line(&table.to_string())?;
+    context.out.table(&table)?;
     Ok(DONE)
 }

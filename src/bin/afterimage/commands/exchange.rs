@@ -4,8 +4,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use afterimage::{
-    Durability, EventSource, HistoryExport, ImportOptions, Lsn, Result, Runner, Snapshot, Store,
-    export_state,
+    Durability, EventSource, HistoryExport, ImportOptions, Lsn, Projection as _, Result, Snapshot,
+    Store, export_state,
 };
 
 use super::DONE;
@@ -13,6 +13,7 @@ use crate::args::{DurabilityArg, ExportArgs, Format, ImportArgs};
 use crate::context::Context;
 use crate::files;
 use crate::progress::Display;
+use crate::render::count;
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -29,15 +30,16 @@ pub(super) fn import(context: &mut Context, args: &ImportArgs) -> Result<u8> {
     let options = ImportOptions {
         keep_times: args.keep_times,
         upsert: args.upsert,
-        batch: args.batch,
+        batch: args.batch.get(),
         dry_run,
         author: args.signed.author(),
     };
     let mut display = Display::new(&context.globals);
     let imported = store.import(&mut *input, &options, &mut |progress| display.show(progress));
-    let took = display.finish().as_secs_f64();
-    // What was committed before a bad line stays, so it is made durable in any case.
+    // What was committed before a bad line stays, so it is made durable in any case. The sync is
+    // part of the work, so it is part of the time.
     let closed = store.close();
+    let took = display.finish().as_secs_f64();
     let report = imported?;
     closed?;
     if context.out.json {
@@ -51,11 +53,11 @@ pub(super) fn import(context: &mut Context, args: &ImportArgs) -> Result<u8> {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = report.changes as f64 / took.max(1e-9);
         context.out.say(&format!(
-            "{} {} changes in {} transactions ({} created, {} updated, {} deleted) \
+            "{} {} in {} ({} created, {} updated, {} deleted) \
              in {took:.2} s, {rate:.0} changes/s",
             if dry_run { "would import" } else { "imported" },
-            report.changes,
-            report.transactions,
+            count(report.changes, "change"),
+            count(report.transactions, "transaction"),
             report.created,
             report.updated,
             report.deleted,
@@ -68,16 +70,19 @@ pub(super) fn export(context: &mut Context, args: &ExportArgs) -> Result<u8> {
     let (store, snapshot) = context.snapshot(&args.reading)?;
     let written = match &args.output {
         None => write(&store, &snapshot, args, context.out.stream())?,
+        Some(path) if path.as_os_str() == "-" => {
+            write(&store, &snapshot, args, context.out.stream())?
+        }
         Some(path) => {
-            let mut file = files::NewFile::create(path)?;
+            let mut file = files::Destination::create(path)?;
             let written = write(&store, &snapshot, args, file.stream())?;
             file.finish()?;
             written
         }
     };
     context.out.flush()?;
-    let what = if args.history { "changes" } else { "records" };
-    context.out.say(&format!("exported {written} {what} as of LSN {}", snapshot.lsn()));
+    let written = count(written, if args.history { "change" } else { "record" });
+    context.out.say(&format!("exported {written} as of LSN {}", snapshot.lsn()));
     Ok(DONE)
 }
 
@@ -96,8 +101,10 @@ fn write(
         return export_state(snapshot, &args.collection, source, out);
     }
     let after = store.first().previous().max(Lsn::ZERO);
-    let export = HistoryExport::new(out, source, args.collection.clone(), after);
-    let mut runner = Runner::new(store, export);
-    runner.run_to(snapshot.lsn())?;
-    Ok(runner.projection().written())
+    let mut export = HistoryExport::new(out, source, args.collection.clone(), after);
+    // Without the runner: it would take a full disk or a closed pipe for a fault of the projection.
+    for transaction in store.transactions(after.next()..=snapshot.lsn())? {
+        export.apply(&transaction?)?;
+    }
+    Ok(export.written())
 }

@@ -13,6 +13,7 @@ use afterimage::Result;
 
 use crate::args::{Args, Command};
 use crate::context::Context;
+use crate::failure::reader_left;
 
 /// Everything went as asked.
 pub(crate) const DONE: u8 = 0;
@@ -25,8 +26,11 @@ pub(crate) const DAMAGED: u8 = 13;
 pub(crate) fn run(args: Args) -> Result<u8> {
     let mut context = Context::new(args.globals);
     let code = dispatch(&mut context, &args.command)?;
-    context.out.flush()?;
-    Ok(code)
+    match context.out.flush() {
+        // What was found, as damage by `verify`, holds whether or not somebody reads it.
+        Err(error) if reader_left(&error) => Ok(code),
+        flushed => flushed.map(|()| code),
+    }
 }
 
 fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {

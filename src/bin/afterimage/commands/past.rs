@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use afterimage::{
-    EventSource, LogEntry, LogQuery, Lsn, Op, RecordDiff, Result, Store, write_event,
+    BlameLine, EventSource, FieldChange, LogEntry, LogQuery, Lsn, Op, RecordDiff, Result, Store,
+    Timestamp, write_event,
 };
+use serde_json::value::RawValue;
 
 use super::{DIFFERENT, DONE};
 use crate::address::{Subject, record, show_key};
 use crate::args::{BlameArgs, DiffArgs, LogArgs, OpArg, ShowArgs};
 use crate::context::Context;
 use crate::failure::usage;
-use crate::render::{self, raw_key, raw_value, safe};
+use crate::render::{self, field_name, raw_key, raw_value, safe};
 
 /// How often `log -f` looks for news.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
@@ -143,7 +145,7 @@ pub(super) fn show(context: &mut Context, args: &ShowArgs) -> Result<u8> {
 }
 
 pub(super) fn diff(context: &mut Context, args: &DiffArgs) -> Result<u8> {
-    let store = context.reader(false)?;
+    let store = context.reader(args.salvage)?;
     let subject = args.subject.as_deref().map(Subject::parse).transpose()?;
     if !args.range.contains("..") {
         return Err(usage("diff compares two moments; write A..B"));
@@ -172,6 +174,58 @@ pub(super) fn diff(context: &mut Context, args: &DiffArgs) -> Result<u8> {
     Ok(if args.check && !diffs.is_empty() { DIFFERENT } else { DONE })
 }
 
+/// The object that `diff --json` prints for each record.
+#[derive(serde::Serialize)]
+struct DiffDocument<'a> {
+    collection: &'a str,
+    key: Box<RawValue>,
+    op: &'a str,
+    before: Box<RawValue>,
+    after: Box<RawValue>,
+    fields: Vec<FieldDocument<'a>>,
+}
+
+/// A field with its values as JSON; a side on which it is absent is left out, unlike a null.
+#[derive(serde::Serialize)]
+struct FieldDocument<'a> {
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<Box<RawValue>>,
+}
+
+impl<'a> FieldDocument<'a> {
+    fn new(field: &'a FieldChange) -> Self {
+        let json = |text: &Option<String>| text.as_deref().map(render::json_or_text);
+        Self { path: &field.path, before: json(&field.before), after: json(&field.after) }
+    }
+}
+
+/// The object that `blame --json` prints for each field.
+#[derive(serde::Serialize)]
+struct BlameDocument<'a> {
+    path: &'a str,
+    value: Box<RawValue>,
+    lsn: Lsn,
+    ts: Timestamp,
+    actor: Option<&'a str>,
+    message: Option<&'a str>,
+}
+
+impl<'a> BlameDocument<'a> {
+    fn new(line: &'a BlameLine) -> Self {
+        Self {
+            path: &line.path,
+            value: render::json_or_text(&line.value),
+            lsn: line.lsn,
+            ts: line.time,
+            actor: line.actor.as_deref(),
+            message: line.message.as_deref(),
+        }
+    }
+}
+
 fn op_of(diff: &RecordDiff<'_>) -> Op {
     match (diff.before, diff.after) {
         (None, _) => Op::Create,
@@ -183,14 +237,15 @@ fn op_of(diff: &RecordDiff<'_>) -> Op {
 fn show_diff(context: &mut Context, diff: &RecordDiff<'_>) -> Result<()> {
     let op = op_of(diff);
     if context.out.json {
-        return context.out.document(&serde_json::json!({
-            "collection": diff.collection,
-            "key": raw_key(diff.key),
-            "op": op.as_str(),
-            "before": raw_value(diff.before),
-            "after": raw_value(diff.after),
-            "fields": diff.fields(),
-        }));
+        let fields = diff.fields();
+        return context.out.document(&DiffDocument {
+            collection: diff.collection,
+            key: raw_key(diff.key),
+            op: op.as_str(),
+            before: raw_value(diff.before),
+            after: raw_value(diff.after),
+            fields: fields.iter().map(FieldDocument::new).collect(),
+        });
     }
     let record = format!("{}/{}", safe(diff.collection), show_key(diff.key));
     render::record_change(&mut context.out, &record, op, (diff.before, diff.after), true)
@@ -222,7 +277,7 @@ fn show_stat(context: &mut Context, diffs: &[RecordDiff<'_>]) -> Result<()> {
         ]);
     }
     if !context.out.json {
-        context.out.line(&table.to_string())?;
+        context.out.table(&table)?;
     }
     Ok(())
 }
@@ -233,21 +288,20 @@ pub(super) fn blame(context: &mut Context, args: &BlameArgs) -> Result<u8> {
     let lines = store.blame(&collection, &key, snapshot.lsn())?;
     if context.out.json {
         for line in &lines {
-            context.out.document(line)?;
+            context.out.document(&BlameDocument::new(line))?;
         }
         return Ok(DONE);
     }
     let mut table = crate::output::table(&["LSN", "time", "actor", "field", "value"]);
     for line in &lines {
-        let value: String = line.value.chars().take(60).collect();
         table.add_row([
             line.lsn.to_string(),
             line.time.to_local_string(),
             safe(line.actor.as_deref().unwrap_or("-")),
-            safe(&line.path),
-            safe(&value),
+            field_name(&line.path),
+            safe(&line.value),
         ]);
     }
-    context.out.line(&table.to_string())?;
+    context.out.table(&table)?;
     Ok(DONE)
 }

@@ -1,6 +1,6 @@
 //! `point create`, `point list`, `point delete`.
 
-use afterimage::{Result, Store};
+use afterimage::{Error, Lsn, Result, Store, code};
 
 use super::DONE;
 use super::data::committed;
@@ -31,13 +31,28 @@ fn create(
     let store = open(context)?;
     let lsn = at(&store, rev)?;
     if signed.dry_run {
-        context.out.say(&format!("would name LSN {lsn} `{}`", safe(name)));
-        return Ok(DONE);
+        if store.point(name).is_ok() {
+            let message = format!("the restore point `{}` exists", safe(name));
+            return Err(Error::new(&code::POINT_EXISTS, message));
+        }
+        let what = format!("would name LSN {lsn} `{}`", safe(name));
+        return would(context, &what, name, lsn);
     }
     let commit = store.create_point(name, lsn, note, &signed.author())?;
     store.close()?;
     context.out.say(&format!("`{}` is LSN {lsn}", safe(name)));
     if context.out.json { committed(context, &commit) } else { Ok(DONE) }
+}
+
+/// Tells what a dry run has found.
+fn would(context: &mut Context, what: &str, name: &str, lsn: Lsn) -> Result<u8> {
+    if context.out.json {
+        let document = serde_json::json!({"dry_run": true, "name": name, "lsn": lsn});
+        context.out.document(&document)?;
+    } else {
+        context.out.line(what)?;
+    }
+    Ok(DONE)
 }
 
 fn list(context: &mut Context) -> Result<u8> {
@@ -59,7 +74,7 @@ fn list(context: &mut Context) -> Result<u8> {
             safe(point.note.as_deref().unwrap_or_default()),
         ]);
     }
-    context.out.line(&table.to_string())?;
+    context.out.table(&table)?;
     Ok(DONE)
 }
 
@@ -67,8 +82,7 @@ fn delete(context: &mut Context, name: &str, signed: &Signed) -> Result<u8> {
     let point = context.reader(false)?.point(name)?;
     let what = format!("the name `{}` of LSN {}", safe(&point.name), point.lsn);
     if signed.dry_run {
-        context.out.say(&format!("would forget {what}"));
-        return Ok(DONE);
+        return would(context, &format!("would forget {what}"), name, point.lsn);
     }
     if !context.confirm(&format!("forget {what}?"))? {
         context.out.say("nothing was changed");

@@ -6,6 +6,7 @@ use super::DONE;
 use crate::args::RestoreArgs;
 use crate::context::Context;
 use crate::progress::Display;
+use crate::render::count;
 
 pub(super) fn run(context: &mut Context, args: &RestoreArgs) -> Result<u8> {
     let store = context.reader(false)?;
@@ -16,11 +17,11 @@ pub(super) fn run(context: &mut Context, args: &RestoreArgs) -> Result<u8> {
             context.out.document(&plan)?;
         } else {
             context.out.line(&format!(
-                "would restore LSN 1 to {} into {}: {} segments, {} of them whole, {} bytes; \
+                "would restore LSN 1 to {} into {}: {}, {} of them whole, {} bytes; \
                  state digest {}",
                 plan.target_lsn,
                 plan.directory.display(),
-                plan.segments,
+                count(plan.segments, "segment"),
                 plan.whole_segments,
                 plan.bytes,
                 plan.state_digest
@@ -38,10 +39,10 @@ pub(super) fn run(context: &mut Context, args: &RestoreArgs) -> Result<u8> {
         context.out.document(&report)?;
     } else {
         context.out.say(&format!(
-            "restored {} transactions, {} live records, into {} in {:.2} s\n\
+            "restored {}, {}, into {} in {:.2} s\n\
              proved by the state digest {}",
-            report.transactions,
-            report.records,
+            count(report.transactions, "transaction"),
+            count(report.records, "live record"),
             report.directory.display(),
             took.as_secs_f64(),
             report.state_digest

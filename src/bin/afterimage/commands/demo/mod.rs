@@ -47,7 +47,11 @@ pub(super) fn run(context: &mut Context, args: &DemoArgs) -> Result<u8> {
     if args.directory.is_some() {
         crate::files::create_directory(directory)?;
     }
-    script::play(context, &Stage::in_directory(directory), directory, args)?;
+    let summary = script::play(context, &Stage::in_directory(directory), directory, args)?;
+    if context.out.json {
+        context.out.document(&summary)?;
+        return Ok(DONE);
+    }
     if args.directory.is_none() {
         context.out.say(
             "\nThe stores were temporary and are gone. To keep them and look around:\n\

@@ -1,6 +1,6 @@
 //! What happens in the demo, in its order.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use afterimage::json::Tree;
@@ -28,13 +28,26 @@ struct Accident {
     records: u64,
 }
 
+/// What happened, for programs.
+#[derive(serde::Serialize)]
+pub(super) struct Summary {
+    store: PathBuf,
+    restored: PathBuf,
+    transactions: Lsn,
+    accident_lsn: Lsn,
+    restored_lsn: Lsn,
+    state_digest: String,
+    restored_digest: String,
+    seconds: f64,
+}
+
 pub(super) fn play(
     context: &Context,
     stage: &Stage,
     directory: &Path,
     args: &DemoArgs,
-) -> Result<()> {
-    let say = |text: &str| context.out.say(text);
+) -> Result<Summary> {
+    let began = now();
     let title = |text: &str| context.out.say(&format!("\n\x1b[1m{text}\x1b[0m"));
     for store in [&stage.store, &stage.killed, &stage.restored] {
         if store.exists() {
@@ -56,7 +69,7 @@ pub(super) fn play(
             writer::write(&store, &hotel.next())?;
         }
     }
-    say(&format!(
+    context.out.say(&format!(
         "   a job went wrong: {} records of `{}` {}; nobody noticed, and work went on to LSN {}",
         accident.records,
         safe(&accident.collection),
@@ -71,8 +84,20 @@ pub(super) fn play(
     past(context, &store, &accident, hotel.is_some())?;
 
     title("6. Restoring to just before it, into a new store");
-    restore(context, &store, stage, accident.lsn.previous())?;
-    store.close()
+    let restored_lsn = accident.lsn.previous();
+    let restored_digest = restore(context, &store, stage, restored_lsn)?;
+    let summary = Summary {
+        store: stage.store.clone(),
+        restored: stage.restored.clone(),
+        transactions: store.head(),
+        accident_lsn: accident.lsn,
+        restored_lsn,
+        state_digest: store.snapshot_at(restored_lsn)?.digest()?.to_string(),
+        restored_digest,
+        seconds: began.elapsed().as_secs_f64(),
+    };
+    store.close()?;
+    Ok(summary)
 }
 
 /// Writes the history up to its end; gives back the hotel, if it is the hotel's.
@@ -120,8 +145,8 @@ fn find_again(context: &Context, store: &Store, accident: &Accident, hotel: bool
 }
 
 fn kill(context: &Context, stage: &Stage, directory: &Path, args: &DemoArgs) -> Result<()> {
-    // About a third of the way; a transaction has about two changes.
-    let after = if args.from.is_some() { 2 } else { (args.changes / 6).max(1) };
+    // About a third of the way; a transaction of the hotel has about two changes.
+    let after = if args.from.is_some() { 300 } else { (args.changes / 6).max(1) };
     let started = now();
     let killed = kill_a_writer(directory, args, after)?;
     let took = started.elapsed();
@@ -257,7 +282,7 @@ fn past(context: &Context, store: &Store, accident: &Accident, hotel: bool) -> R
     Ok(())
 }
 
-fn restore(context: &Context, store: &Store, stage: &Stage, to: Lsn) -> Result<()> {
+fn restore(context: &Context, store: &Store, stage: &Stage, to: Lsn) -> Result<String> {
     let by = Author { actor: Some("demo".into()), message: Some("undo the accident".into()) };
     let started = now();
     let report = store.restore_into(to, &stage.restored, &by, &mut |_| {})?;
@@ -282,7 +307,7 @@ fn restore(context: &Context, store: &Store, stage: &Stage, to: Lsn) -> Result<(
         verified.changes,
         shown(started.elapsed())
     ));
-    Ok(())
+    Ok(report.state_digest.to_string())
 }
 
 fn shown(duration: Duration) -> String {
