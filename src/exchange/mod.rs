@@ -3,8 +3,6 @@
 mod event;
 mod export;
 mod import;
-#[cfg(test)]
-mod tests;
 
 pub use event::{EventSource, write_event, write_key, write_value};
 pub use export::{HistoryExport, export_state};

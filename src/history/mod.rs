@@ -4,8 +4,6 @@ mod blame;
 mod diff;
 mod log;
 pub(crate) mod restore;
-#[cfg(test)]
-mod tests;
 
 pub use blame::BlameLine;
 pub use diff::{FieldChange, RecordDiff, field_changes};

@@ -1,8 +1,6 @@
 //! Anything folded from the journal: the trait for it, and the runner that feeds it.
 
 mod runner;
-#[cfg(test)]
-mod tests;
 
 use crate::error::Result;
 use crate::lsn::Lsn;

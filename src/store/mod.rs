@@ -22,8 +22,6 @@ mod snapshot;
 mod status;
 #[cfg(feature = "tokio")]
 mod subscribe;
-#[cfg(test)]
-mod tests;
 mod transaction;
 
 use std::path::Path;

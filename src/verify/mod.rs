@@ -1,8 +1,5 @@
 //! Checking a store: what opening checks anyway, and on demand everything there is.
 
-#[cfg(test)]
-mod tests;
-
 use std::path::Path;
 
 use serde::Serialize;

@@ -54,6 +54,19 @@ fn each_codec_gives_back_what_was_put() {
 }
 
 #[test]
+fn raw_and_archived_values_are_lent_from_the_map_and_not_copied() {
+    let place = Place::new();
+    let store = place.open();
+    store.write(|tx| tx.put(&AS_BYTES, "k", &[7; 5000])).expect("committed");
+    let (now, then) = (store.snapshot(), store.snapshot_at(Lsn::new(1)).expect("kept"));
+    let (a, b) = (now.get(&AS_BYTES, "k").expect("read"), then.get(&AS_BYTES, "k").expect("read"));
+    let (a, b) = (a.expect("there"), b.expect("there"));
+    assert!(std::ptr::eq(a, b), "both views are the same bytes in memory");
+    let record = now.record("as-bytes", b"k").expect("read").expect("there");
+    assert!(std::ptr::eq(record.image().bytes(), a));
+}
+
+#[test]
 fn a_transaction_conflicts_with_what_was_written_after_it_read() {
     let place = Place::new();
     let store = place.open();
