@@ -1,6 +1,7 @@
 //! The write path, start to end. One function serves a single put and a batch.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::catalogue::{COLLECTIONS, CatalogueRecord};
 use super::engine::{Engine, Section, lock};
@@ -64,6 +65,100 @@ impl<T> Commit<T> {
 
     pub(crate) fn with_value<U>(self, value: U) -> Commit<U> {
         Commit { lsn: self.lsn, time: self.time, changes: self.changes, value }
+    }
+}
+
+/// One change that a commit would write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviewChange {
+    /// The record's collection.
+    pub collection: String,
+    /// The record's key.
+    pub key: Vec<u8>,
+    /// What would happen to it.
+    pub op: Op,
+}
+
+impl<'s> Transaction<'s> {
+    /// What a commit would write now. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn preview(&self) -> Result<Vec<PreviewChange>> {
+        let changes = preview(self.engine, self)?;
+        let change = |(collection, key, op)| PreviewChange { collection, key, op };
+        Ok(changes.into_iter().map(change).collect())
+    }
+
+    /// Commits, and returns when the transaction is as durable as the store promises.
+    ///
+    /// # Errors
+    /// `Conflict` with the records concerned; `Full`, nothing was written; `Poisoned` or `Io`, the
+    /// transaction is present or absent as a whole after opening again, and was not acknowledged.
+    pub fn commit(self) -> Result<Commit<()>> {
+        commit(self.engine, &self)
+    }
+
+    /// [`commit`](Self::commit), giving the transaction back if it is refused: to look at what it
+    /// would have written, or to try again with other expectations.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn try_commit(self) -> Result<Commit<()>, Rejected<'s>> {
+        match commit(self.engine, &self) {
+            Ok(commit) => Ok(commit),
+            Err(error) => Err(Rejected { error, transaction: Box::new(self) }),
+        }
+    }
+
+    /// Commits without blocking the task for the sync: ten thousand tasks may wait for one.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    #[cfg(feature = "tokio")]
+    pub async fn commit_async(self) -> Result<Commit<()>> {
+        let engine = self.engine;
+        let appended = append(engine, &self)?;
+        if engine.durability == Durability::Sync && !appended.is_empty() {
+            super::subscribe::durable(engine, appended.lsn).await?;
+        }
+        publish(engine, &appended);
+        Ok(appended)
+    }
+}
+
+/// A transaction that did not commit, with the reason, into which it turns by `?`.
+#[derive(Debug)]
+pub struct Rejected<'s> {
+    error: Error,
+    transaction: Box<Transaction<'s>>,
+}
+
+impl<'s> Rejected<'s> {
+    /// The reason.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The transaction, whose writes are still there.
+    #[must_use]
+    pub fn into_transaction(self) -> Transaction<'s> {
+        *self.transaction
+    }
+}
+
+impl fmt::Display for Rejected<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Rejected<'_> {}
+
+impl From<Rejected<'_>> for Error {
+    fn from(rejected: Rejected<'_>) -> Self {
+        rejected.error
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::background::{Behind, Checkpointer};
 use super::catalogue::Catalogue;
-use super::maintenance::{Behind, Checkpointer};
 use super::options::Durability;
 use crate::error::{Error, Result, code};
 use crate::format::change::Change;

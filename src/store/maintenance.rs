@@ -1,14 +1,12 @@
 //! Checkpoints: written in the background and on closing, read on opening, thrown away on doubt.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::Store;
+use super::background::Checkpointer;
 use super::catalogue::{COLLECTIONS, Catalogue};
 use super::engine::Engine;
 use super::replay::learn_record;
@@ -20,7 +18,7 @@ use crate::journal::Journal;
 use crate::journal::recover::Notice;
 use crate::lsn::Lsn;
 use crate::state::State;
-use crate::sys::{self, Access, Entry, thread};
+use crate::sys::{self, Access, Entry};
 
 /// Closing writes a checkpoint if this much journal stands behind the last one.
 const CHECKPOINT_BYTES_ON_CLOSE: u64 = 4 << 20;
@@ -49,34 +47,6 @@ pub(crate) struct Loaded {
     pub(crate) lsn: Lsn,
 }
 
-/// How much journal stands behind the newest checkpoint.
-#[derive(Debug, Default)]
-pub(crate) struct Behind {
-    bytes: AtomicU64,
-    checkpoint: AtomicU64,
-}
-
-impl Behind {
-    pub(crate) fn new(checkpoint: Lsn) -> Self {
-        Self { bytes: AtomicU64::new(0), checkpoint: AtomicU64::new(checkpoint.get()) }
-    }
-
-    /// Counts an appended frame; says whether a checkpoint is due.
-    pub(crate) fn add(&self, bytes: u64, due_at: u64) -> bool {
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        before < due_at && before + bytes >= due_at
-    }
-
-    fn reset(&self, lsn: Lsn) {
-        self.bytes.store(0, Ordering::Relaxed);
-        self.checkpoint.store(lsn.get(), Ordering::Relaxed);
-    }
-
-    pub(crate) fn checkpoint(&self) -> Lsn {
-        Lsn::new(self.checkpoint.load(Ordering::Relaxed))
-    }
-}
-
 impl Store {
     /// Writes a checkpoint of the state as it is now, so that opening need not replay what stands
     /// before it. Writing goes on meanwhile, but for the moment in which the state is copied.
@@ -87,6 +57,17 @@ impl Store {
         self.engine.writing()?;
         self.engine.write_checkpoint()
     }
+}
+
+/// Starts the thread that writes checkpoints when they are due, as long as the store is open.
+pub(crate) fn start_checkpointer(engine: &Arc<Engine>) -> Result<Checkpointer> {
+    let engine = Arc::downgrade(engine);
+    Checkpointer::start(move || {
+        let Some(engine) = engine.upgrade() else { return false };
+        // A checkpoint is a cache: if it can't be written now, the next one may be.
+        drop(engine.write_checkpoint());
+        true
+    })
 }
 
 impl Engine {
@@ -138,7 +119,7 @@ impl Engine {
     }
 
     pub(crate) fn checkpoint_on_close(&self) -> Result<()> {
-        if self.behind.bytes.load(Ordering::Relaxed) < CHECKPOINT_BYTES_ON_CLOSE {
+        if self.behind.bytes() < CHECKPOINT_BYTES_ON_CLOSE {
             return Ok(());
         }
         match self.write_checkpoint() {
@@ -237,52 +218,4 @@ fn read(journal: &Journal, path: &Path, lsn: Lsn) -> Result<Loaded> {
     let image = StateImage::access(body).map_err(|source| wrong("archive").with_source(source))?;
     let state = State::from_image(image, lsn).map_err(wrong)?;
     Ok(Loaded { state, digest: header.digest, lsn })
-}
-
-/// The thread that writes checkpoints, until dropped.
-#[derive(Debug)]
-pub(crate) struct Checkpointer {
-    due: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Checkpointer {
-    pub(crate) fn start(engine: &Arc<Engine>) -> Result<Self> {
-        // One waiting request is enough: a checkpoint covers all that came before it.
-        let (due, inbox) = sync_channel(1);
-        let engine = Arc::downgrade(engine);
-        let thread =
-            thread::spawn("afterimage-checkpoints", move || write_when_due(&engine, &inbox))?;
-        Ok(Self { due: Some(due), thread: Some(thread) })
-    }
-
-    /// Asks for a checkpoint.
-    pub(crate) fn ask(&self) {
-        if let Some(due) = &self.due {
-            match due.try_send(()) {
-                // Asked already, or ended already.
-                Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
-            }
-        }
-    }
-}
-
-impl Drop for Checkpointer {
-    fn drop(&mut self) {
-        self.due = None;
-        if let Some(thread) = self.thread.take() {
-            // The last handle may go away while this very thread holds one.
-            if thread.thread().id() != std::thread::current().id() {
-                drop(thread.join());
-            }
-        }
-    }
-}
-
-fn write_when_due(engine: &Weak<Engine>, inbox: &Receiver<()>) {
-    while inbox.recv().is_ok() {
-        let Some(engine) = engine.upgrade() else { return };
-        // A checkpoint is a cache: if it can't be written now, the next one may be.
-        drop(engine.write_checkpoint());
-    }
 }

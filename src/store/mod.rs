@@ -5,6 +5,7 @@
 //! [`catalogue`] (what is stored where), [`revision`] and [`points`] (addressing moments),
 //! [`maintenance`] and [`status`].
 
+mod background;
 mod catalogue;
 mod codec;
 mod collection;
@@ -39,7 +40,7 @@ use engine::Engine;
 pub(crate) use catalogue::AUDIT;
 pub use codec::{Bincode, Codec, Json, Raw, Rkyv};
 pub use collection::{COLLECTION_NAME_BYTES_MAX, Collection, KeyRange};
-pub use commit::Commit;
+pub use commit::{Commit, PreviewChange, Rejected};
 pub use maintenance::CheckpointInfo;
 pub(crate) use open::create_header;
 pub use options::{
@@ -53,7 +54,7 @@ pub use snapshot::Snapshot;
 pub use status::{Stats, Status};
 #[cfg(feature = "tokio")]
 pub use subscribe::{OwnedChange, OwnedTransaction, Subscription};
-pub use transaction::{PreviewChange, Rejected, Transaction};
+pub use transaction::Transaction;
 
 /// An open store. A cheap handle: clones share it, and any thread may use one.
 ///

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::Store;
 use super::catalogue::Catalogue;
 use super::engine::{Background, Engine, Parts, Section, Writing};
-use super::maintenance::{self, Checkpointer};
+use super::maintenance;
 use super::options::{AppendMethod, Durability, Options};
 use super::replay::replay;
 use crate::error::{Error, Result, code};
@@ -23,7 +23,20 @@ use crate::sys::lock::Lock;
 use crate::sys::{self, Disk, Entry, MapAccess};
 use crate::time::Clock;
 
-pub(crate) fn open(options: &Options, root: &Path) -> Result<Store> {
+impl Options {
+    /// Opens the store in this directory.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none and none is to be created, `Invalid` if something else stands
+    /// there, `Locked` if another process is writing, `Corrupt` if acknowledged data is damaged or
+    /// missing, `Format` if a later release wrote it, `Full`, `Denied`, `Io`.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
+        self.check()?;
+        open(self, path.as_ref())
+    }
+}
+
+fn open(options: &Options, root: &Path) -> Result<Store> {
     let disk = &*options.disk;
     match disk.entry(root)? {
         Entry::File => {
@@ -196,7 +209,7 @@ fn open_for_writing(options: &Options, root: &Path, identity: StoreHeader) -> Re
     let writer = Writer::new(&opened.journal, keeper, start);
     parts.writing = Some(writing(options, &opened, writer, lock)?);
     let engine = Arc::new(Engine::new(parts));
-    let checkpointer = Checkpointer::start(&engine)?;
+    let checkpointer = maintenance::start_checkpointer(&engine)?;
     if let Some(writing) = engine.writing.as_ref() {
         super::engine::lock(&writing.background).checkpointer = Some(checkpointer);
     }

@@ -1,10 +1,8 @@
 //! How a store is opened: every default stands here.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Store;
 use crate::error::{Error, Result, code};
 use crate::sys::Disk;
 use crate::sys::file::RealDisk;
@@ -154,18 +152,8 @@ impl Options {
         self
     }
 
-    /// Opens the store in this directory.
-    ///
-    /// # Errors
-    /// `NotFound` if there is none and none is to be created, `Invalid` if something else stands
-    /// there, `Locked` if another process is writing, `Corrupt` if acknowledged data is damaged or
-    /// missing, `Format` if a later release wrote it, `Full`, `Denied`, `Io`.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
-        self.check()?;
-        super::open::open(self, path.as_ref())
-    }
-
-    fn check(&self) -> Result<()> {
+    /// Refuses values that can't be.
+    pub(crate) fn check(&self) -> Result<()> {
         let wrong = |message: String| Err(Error::new(&code::INVALID_OPTION, message));
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
             return wrong(format!(

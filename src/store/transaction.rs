@@ -7,12 +7,11 @@ use std::fmt;
 use super::Author;
 use super::codec::{self, Codec};
 use super::collection::{Collection, KeyRange, check_image, check_key, check_name};
-use super::commit::{self, Commit};
 use super::engine::Engine;
 use super::record::Record;
 use crate::error::{Conflict, Error, Result, code};
 use crate::format::frame::TRANSACTION_BYTES_MAX;
-use crate::format::image::{CodecId, Image, Op, OwnedImage};
+use crate::format::image::{CodecId, Image, OwnedImage};
 use crate::format::metadata::Metadata;
 use crate::lsn::Lsn;
 use crate::time::Timestamp;
@@ -38,7 +37,7 @@ use crate::time::Timestamp;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Transaction<'s> {
-    engine: &'s Engine,
+    pub(crate) engine: &'s Engine,
     pub(crate) snapshot: Lsn,
     pub(crate) metadata: Metadata,
     pub(crate) time: Option<Timestamp>,
@@ -84,17 +83,6 @@ pub(crate) enum Expectation {
 pub(crate) struct Reads {
     pub(crate) records: Vec<Slot>,
     pub(crate) ranges: Vec<(u32, KeyRange)>,
-}
-
-/// One change that a commit would write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PreviewChange {
-    /// The record's collection.
-    pub collection: String,
-    /// The record's key.
-    pub key: Vec<u8>,
-    /// What would happen to it.
-    pub op: Op,
 }
 
 impl<'s> Transaction<'s> {
@@ -337,52 +325,6 @@ impl<'s> Transaction<'s> {
         Ok(records.into_values().collect())
     }
 
-    /// What a commit would write now. Nothing is written.
-    ///
-    /// # Errors
-    /// As [`commit`](Self::commit).
-    pub fn preview(&self) -> Result<Vec<PreviewChange>> {
-        let changes = commit::preview(self.engine, self)?;
-        let change = |(collection, key, op)| PreviewChange { collection, key, op };
-        Ok(changes.into_iter().map(change).collect())
-    }
-
-    /// Commits, and returns when the transaction is as durable as the store promises.
-    ///
-    /// # Errors
-    /// `Conflict` with the records concerned; `Full`, nothing was written; `Poisoned` or `Io`, the
-    /// transaction is present or absent as a whole after opening again, and was not acknowledged.
-    pub fn commit(self) -> Result<Commit<()>> {
-        commit::commit(self.engine, &self)
-    }
-
-    /// [`commit`](Self::commit), giving the transaction back if it is refused: to look at what it
-    /// would have written, or to try again with other expectations.
-    ///
-    /// # Errors
-    /// As [`commit`](Self::commit).
-    pub fn try_commit(self) -> Result<Commit<()>, Rejected<'s>> {
-        match commit::commit(self.engine, &self) {
-            Ok(commit) => Ok(commit),
-            Err(error) => Err(Rejected { error, transaction: Box::new(self) }),
-        }
-    }
-
-    /// Commits without blocking the task for the sync: ten thousand tasks may wait for one.
-    ///
-    /// # Errors
-    /// As [`commit`](Self::commit).
-    #[cfg(feature = "tokio")]
-    pub async fn commit_async(self) -> Result<Commit<()>> {
-        let engine = self.engine;
-        let appended = commit::append(engine, &self)?;
-        if engine.durability == super::Durability::Sync && !appended.is_empty() {
-            super::subscribe::durable(engine, appended.lsn).await?;
-        }
-        commit::publish(engine, &appended);
-        Ok(appended)
-    }
-
     /// Gives the transaction up; so does dropping it.
     pub fn rollback(self) {
         drop(self);
@@ -496,40 +438,5 @@ impl fmt::Debug for Transaction<'_> {
             .field("snapshot", &self.snapshot)
             .field("writes", &self.writes.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// A transaction that did not commit, with the reason, into which it turns by `?`.
-#[derive(Debug)]
-pub struct Rejected<'s> {
-    error: Error,
-    transaction: Box<Transaction<'s>>,
-}
-
-impl<'s> Rejected<'s> {
-    /// The reason.
-    #[must_use]
-    pub fn error(&self) -> &Error {
-        &self.error
-    }
-
-    /// The transaction, whose writes are still there.
-    #[must_use]
-    pub fn into_transaction(self) -> Transaction<'s> {
-        *self.transaction
-    }
-}
-
-impl fmt::Display for Rejected<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl std::error::Error for Rejected<'_> {}
-
-impl From<Rejected<'_>> for Error {
-    fn from(rejected: Rejected<'_>) -> Self {
-        rejected.error
     }
 }
