@@ -33,6 +33,8 @@ pub(crate) struct Engine {
     pub(crate) notices: Vec<Notice>,
     pub(crate) checkpoint_bytes: u64,
     pub(crate) behind: Behind,
+    /// Held while a checkpoint is written: two at once would write the same temporary file.
+    pub(crate) checkpointing: Mutex<()>,
     state: RwLock<State>,
     /// The newest transaction that readers may see.
     visible: AtomicU64,
@@ -100,6 +102,7 @@ impl Engine {
             notices: parts.notices,
             checkpoint_bytes: parts.checkpoint_bytes,
             behind: Behind::new(parts.checkpoint_lsn),
+            checkpointing: Mutex::new(()),
             state: RwLock::new(parts.state),
             visible: AtomicU64::new(head.get()),
             writing: parts.writing,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Store;
 use super::background::Checkpointer;
 use super::catalogue::{COLLECTIONS, Catalogue};
-use super::engine::Engine;
+use super::engine::{Engine, lock};
 use super::replay::learn_record;
 use crate::error::{Error, Result, code};
 use crate::format::checkpoint::{CHECKPOINT_HEADER_BYTES, CheckpointHeader, StateImage};
@@ -72,6 +72,7 @@ pub(crate) fn start_checkpointer(engine: &Arc<Engine>) -> Result<Checkpointer> {
 
 impl Engine {
     pub(crate) fn write_checkpoint(&self) -> Result<CheckpointInfo> {
+        let _alone = lock(&self.checkpointing);
         let (image, lsn, records) = {
             let state = self.state();
             (state.to_image(), state.lsn, state.len())

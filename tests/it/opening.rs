@@ -275,3 +275,23 @@ fn accident_a21_a_seek_does_not_depend_on_the_length_of_the_journal() {
     let stats = store.stats();
     assert!(stats.segments.iter().all(|segment| segment.first_lsn.is_some()));
 }
+
+#[test]
+fn checkpoints_of_many_threads_do_not_spoil_each_other() {
+    let place = Place::new();
+    let store = Place::options().checkpoint_every(4096).open(place.path()).expect("open");
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for n in 0..40 {
+                    put(&store, &format!("k{n}"), &"x".repeat(100));
+                    store.checkpoint().expect("a checkpoint");
+                }
+            });
+        }
+    });
+    store.close().expect("closed");
+    let reader = place.reader();
+    assert!(reader.notices().is_empty(), "{:?}", reader.notices());
+    assert!(reader.status().expect("status").checkpoint_lsn > Lsn::new(100));
+}
