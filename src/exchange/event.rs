@@ -90,36 +90,33 @@ pub fn write_key(out: &mut dyn Write, key: &[u8]) -> io::Result<()> {
 /// From the output.
 pub fn write_value(out: &mut dyn Write, image: Option<Image<'_>>) -> io::Result<()> {
     let Some(image) = image else { return out.write_all(b"null") };
-    if image.codec() != CodecId::Json || !is_one_line_of_json(image.bytes()) {
-        return write!(out, "{{\"$bytes\":\"{}\"}}", BASE64.encode(image.bytes()));
+    match one_line_of_json(image) {
+        None => write!(out, "{{\"$bytes\":\"{}\"}}", BASE64.encode(image.bytes())),
+        Some(tree) if is_mistakable(&tree) => {
+            out.write_all(b"{\"$json\":")?;
+            out.write_all(image.bytes())?;
+            out.write_all(b"}")
+        }
+        Some(_) => out.write_all(image.bytes()),
     }
-    if is_mistakable(image.bytes()) {
-        out.write_all(b"{\"$json\":")?;
-        out.write_all(image.bytes())?;
-        return out.write_all(b"}");
-    }
-    out.write_all(image.bytes())
 }
 
-/// Whoever stores bytes as JSON could have stored anything; a broken line helps nobody.
-fn is_one_line_of_json(bytes: &[u8]) -> bool {
-    !bytes.contains(&b'\n') && serde_json::from_slice::<&RawValue>(bytes).is_ok()
+/// Whoever stores bytes as JSON could have stored anything. Only what an import takes is written as
+/// JSON: a line that is broken, or that can't be read again, helps nobody.
+fn one_line_of_json(image: Image<'_>) -> Option<Tree> {
+    let is_json = image.codec() == CodecId::Json && !image.bytes().contains(&b'\n');
+    is_json.then(|| Tree::parse(image.bytes()).ok()).flatten()
 }
 
 /// Whether the value would be read as "no image" or as one of the wrappers.
-fn is_mistakable(bytes: &[u8]) -> bool {
-    if bytes == b"null" {
-        return true;
-    }
-    let may_wrap = bytes.starts_with(b"{")
-        && bytes
-            .get(..16.min(bytes.len()))
-            .is_some_and(|start| start.windows(2).any(|pair| pair == b"\"$" || pair == b"\"\\"));
-    may_wrap
-        && Tree::parse(bytes).is_ok_and(|tree| {
-            let Tree::Object(fields) = &tree else { return false };
+fn is_mistakable(tree: &Tree) -> bool {
+    match tree {
+        Tree::Null => true,
+        Tree::Object(fields) => {
             matches!(&fields[..], [(name, _)] if name == "$bytes" || name == "$json")
-        })
+        }
+        Tree::Bool(_) | Tree::Number(_) | Tree::String(_) | Tree::Array(_) => false,
+    }
 }
 
 fn write_transaction(
@@ -180,8 +177,8 @@ pub(super) struct Event {
     pub(super) before: Option<OwnedImage>,
     pub(super) after: Option<OwnedImage>,
     pub(super) ts_us: Option<i64>,
-    /// What groups consecutive lines into one transaction.
-    pub(super) group: Option<String>,
+    /// What groups consecutive lines into one transaction: `id` or `lsn`, and its JSON text.
+    pub(super) group: Option<(&'static str, String)>,
     pub(super) metadata: Metadata,
 }
 
@@ -197,16 +194,18 @@ struct Line<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     after: Option<&'a RawValue>,
     ts_us: Option<i64>,
-    #[serde(default)]
-    transaction: Option<TransactionPart>,
-    #[serde(default)]
-    source: Option<SourcePart>,
+    #[serde(borrow, default)]
+    transaction: Option<TransactionPart<'a>>,
+    #[serde(borrow, default)]
+    source: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
-struct TransactionPart {
-    id: Option<Value>,
-    lsn: Option<Value>,
+struct TransactionPart<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    lsn: Option<&'a RawValue>,
     actor: Option<String>,
     message: Option<String>,
     correlation: Option<String>,
@@ -216,11 +215,13 @@ struct TransactionPart {
 
 /// Of another system's events `source` may hold anything; what does not fit is not ours.
 #[derive(Default, Deserialize)]
+#[serde(default)]
 struct SourcePart {
-    schema: Option<Value>,
-    codec: Option<Value>,
-    before_schema: Option<Value>,
-    before_codec: Option<Value>,
+    connector: Value,
+    schema: Value,
+    codec: Value,
+    before_schema: Value,
+    before_codec: Value,
 }
 
 /// Tells a field that is `null` from one that is absent.
@@ -236,12 +237,7 @@ impl Event {
             let why = source.to_string().replace(" at line 1 column", " at column");
             Error::new(&code::INVALID_EVENT, format!("not a change event: {why}"))
         })?;
-        let source = line.source.unwrap_or_default();
-        let after_shape = Shape::of(source.codec.as_ref(), source.schema.as_ref());
-        let before_shape = Shape::of(
-            source.before_codec.as_ref().or(source.codec.as_ref()),
-            source.before_schema.as_ref().or(source.schema.as_ref()),
-        );
+        let (before_shape, after_shape) = shapes(line.source)?;
         let op = line.op.as_deref().map(operation).transpose()?;
         let after_given = line.after.is_some();
         let image = |raw: Option<&RawValue>, shape| raw.map(|raw| value(raw, shape)).transpose();
@@ -260,7 +256,7 @@ impl Event {
             ));
         }
         let transaction = line.transaction.unwrap_or_default();
-        let group = transaction.id.as_ref().or(transaction.lsn.as_ref()).map(Value::to_string);
+        let group = transaction.group()?;
         Ok(Self {
             op: op.or(after.is_none().then_some(Op::Delete)),
             collection: line.collection,
@@ -269,28 +265,48 @@ impl Event {
             after,
             ts_us: line.ts_us,
             group,
-            metadata: transaction.into_metadata(),
+            metadata: transaction.into_metadata()?,
         })
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let image = |image: &Option<OwnedImage>| image.as_ref().map_or(0, |i| i.bytes.len());
+        let bytes = size_of::<Self>() + self.collection.len() + self.key.len();
+        (bytes + image(&self.before) + image(&self.after)) as u64
     }
 }
 
-impl TransactionPart {
-    fn into_metadata(self) -> Metadata {
+impl TransactionPart<'_> {
+    /// By their text: two numbers with many digits may be the same float. An id and an LSN never
+    /// name the same transaction.
+    fn group(&self) -> Result<Option<(&'static str, String)>> {
+        let named = self.id.map(|id| ("id", id)).or(self.lsn.map(|lsn| ("lsn", lsn)));
+        let text = |raw: &RawValue| Tree::parse(raw.get().as_bytes()).map(|tree| tree.to_string());
+        named.map(|(name, raw)| Ok((name, text(raw)?))).transpose()
+    }
+
+    fn into_metadata(self) -> Result<Metadata> {
         let mut attributes: std::collections::BTreeMap<_, _> =
             self.attributes.unwrap_or_default().into_iter().collect();
         if let Some(id) = self.id {
+            let id = serde_json::from_str(id.get()).map_err(|source| {
+                Error::new(&code::INVALID_EVENT, "`transaction.id` can't be kept")
+                    .with_source(source)
+            })?;
             attributes.insert("id".to_owned(), id);
         }
-        Metadata {
+        Ok(Metadata {
             actor: self.actor,
             message: self.message,
             correlation: self.correlation,
             causation: self.causation,
             attributes,
-        }
+        })
     }
 }
 
+/// How a value that is not JSON is to be stored.
 #[derive(Clone, Copy)]
 struct Shape {
     codec: CodecId,
@@ -298,11 +314,35 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(codec: Option<&Value>, schema: Option<&Value>) -> Self {
-        let codec = codec.and_then(Value::as_str).and_then(|name| name.parse().ok());
-        let schema = schema.and_then(Value::as_u64).and_then(|schema| schema.try_into().ok());
-        Self { codec: codec.unwrap_or(CodecId::Raw), schema: schema.unwrap_or(0) }
+    /// What is not named is raw. A name that means nothing here is raw too in another system's
+    /// event; in one of ours, from a later release, the value would come back as something else.
+    fn of(codec: &Value, schema: &Value, is_ours: bool) -> Result<Self> {
+        let known = codec.as_str().and_then(|name| name.parse().ok());
+        let number = schema.as_u64().and_then(|schema| u32::try_from(schema).ok());
+        let unknown = known.is_none() && !codec.is_null() || number.is_none() && !schema.is_null();
+        if is_ours && unknown {
+            let message = "codec or schema of the value is not known to this release";
+            return Err(Error::new(&code::INVALID_EVENT, message));
+        }
+        Ok(Self { codec: known.unwrap_or(CodecId::Raw), schema: number.unwrap_or(0) })
     }
+}
+
+/// The shapes of the before and of the after image; they are the same unless it says otherwise.
+fn shapes(source: Option<&RawValue>) -> Result<(Shape, Shape)> {
+    let raw = Shape { codec: CodecId::Raw, schema: 0 };
+    // A source that can't be read is not an object, and so not ours.
+    let Some(Ok(source)) = source.map(|raw| serde_json::from_str::<SourcePart>(raw.get())) else {
+        return Ok((raw, raw));
+    };
+    let is_ours = source.connector == "afterimage";
+    let or = |own: &Value, other: &Value| if own.is_null() { other.clone() } else { own.clone() };
+    let before_codec = or(&source.before_codec, &source.codec);
+    let before_schema = or(&source.before_schema, &source.schema);
+    Ok((
+        Shape::of(&before_codec, &before_schema, is_ours)?,
+        Shape::of(&source.codec, &source.schema, is_ours)?,
+    ))
 }
 
 fn operation(op: &str) -> Result<Op> {

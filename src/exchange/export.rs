@@ -1,5 +1,6 @@
 //! Writing a store out as lines of change events.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::event::{EventSource, output_failed, write_event, write_state};
@@ -26,7 +27,12 @@ pub fn export_state(
         collections.to_vec()
     };
     let mut count = 0;
+    let mut done = BTreeSet::new();
     for name in names {
+        // Named twice, its records would come twice, and an import would refuse the second ones.
+        if !done.insert(name.clone()) {
+            continue;
+        }
         for record in snapshot.scan(&name, KeyRange::all())? {
             write_state(out, &name, &record?, source).map_err(output_failed)?;
             count += 1;

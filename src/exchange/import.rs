@@ -5,17 +5,23 @@ use std::io::{BufRead, Read as _};
 use serde::Serialize;
 
 use super::event::Event;
+use super::rehearsal::{Rehearsal, Trace};
 use crate::error::{Error, ErrorKind, Result, code};
+use crate::format::frame::TRANSACTION_BYTES_MAX;
 use crate::format::image::{CodecId, Image, Op, OwnedImage};
+use crate::format::metadata::Metadata;
 use crate::json::Tree;
 use crate::lsn::Lsn;
-use crate::store::{Author, Commit, Progress, Record, Store, Transaction};
+use crate::store::{Author, Commit, Progress, Store, Transaction};
 use crate::time::Timestamp;
 
 /// A line is at most this long: two images of a gigabyte each, in base64.
 pub const LINE_BYTES_MAX: u64 = 3 << 30;
 /// Lines that name no transaction are grouped by this many, unless told otherwise.
 const BATCH: usize = 1000;
+/// The lines of one transaction take at most this much memory: both images and what stands around
+/// them. More could not be committed.
+const GROUP_BYTES_MAX: u64 = 4 * TRANSACTION_BYTES_MAX;
 /// How often a group is tried again because another thread wrote what it touches.
 const ATTEMPTS_MAX: u32 = 64;
 
@@ -29,7 +35,7 @@ pub struct ImportOptions {
     pub upsert: bool,
     /// How many lines that name no transaction become one.
     pub batch: usize,
-    /// Check everything and write nothing. Keeps the after images in memory.
+    /// Check everything and write nothing. Keeps the key and a hash of each record in memory.
     pub dry_run: bool,
     /// Who imports, and why; for events that do not say themselves.
     pub author: Author,
@@ -83,8 +89,9 @@ impl Store {
         let mut import = Import {
             store: self,
             options,
-            rehearsal: options.dry_run.then(|| self.rehearse()),
+            rehearsal: options.dry_run.then(Rehearsal::default),
             group: Vec::new(),
+            group_bytes: 0,
             report: ImportReport::default(),
         };
         let (mut line, mut told) = (Vec::new(), 0);
@@ -135,15 +142,17 @@ struct Import<'s> {
     store: &'s Store,
     options: &'s ImportOptions,
     /// What a dry run has seen so far.
-    rehearsal: Option<Transaction<'s>>,
-    /// The lines of the transaction that is being read, with their numbers.
+    rehearsal: Option<Rehearsal>,
+    /// The lines of the transaction that is being read, with their numbers. The metadata stands in
+    /// the first one only.
     group: Vec<(u64, Event)>,
+    group_bytes: u64,
     report: ImportReport,
 }
 
 /// What applying one event did.
-#[derive(Clone, Copy)]
-enum Effect {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
     Created,
     Updated,
     Deleted,
@@ -151,16 +160,32 @@ enum Effect {
 }
 
 impl Import<'_> {
-    fn take(&mut self, number: u64, event: Event) -> Result<()> {
-        let complete = self.group.first().is_some_and(|(_, first)| {
-            first.group != event.group
-                || (first.group.is_none() && self.group.len() >= self.options.batch.max(1))
-        });
-        if complete {
+    fn take(&mut self, number: u64, mut event: Event) -> Result<()> {
+        if self.options.keep_times {
+            check_time(&event).map_err(|error| at_line(number, error))?;
+        }
+        if self.group.first().is_some_and(|(_, first)| self.is_complete(first, &event)) {
             self.finish_group()?;
+        }
+        if !self.group.is_empty() {
+            event.metadata = Metadata::default();
+        }
+        self.group_bytes = self.group_bytes.saturating_add(event.bytes());
+        if self.group_bytes > GROUP_BYTES_MAX {
+            let message = format!("the transaction takes more than {GROUP_BYTES_MAX} bytes");
+            return Err(at_line(number, Error::new(&code::TRANSACTION_TOO_LARGE, message)));
         }
         self.group.push((number, event));
         Ok(())
+    }
+
+    /// Whether the event begins another transaction. Lines that name none are put together, but not
+    /// those of two authors: what one did must not stand under the other's name.
+    fn is_complete(&self, first: &Event, event: &Event) -> bool {
+        let is_batch = first.group.is_none();
+        first.group != event.group
+            || is_batch && self.group.len() >= self.options.batch.max(1)
+            || is_batch && first.metadata != event.metadata
     }
 
     fn finish_group(&mut self) -> Result<()> {
@@ -168,17 +193,21 @@ impl Import<'_> {
             return Ok(());
         }
         if let Some(rehearsal) = &mut self.rehearsal {
-            let effects = fill(rehearsal, &self.group, self.options)?;
-            self.note(&effects, None);
+            let mut tx = self.store.rehearse();
+            let effects = fill(&mut tx, &self.group, self.options, Some(rehearsal))?;
+            let is_written = rehearsal.is_written(&self.group, &effects);
+            self.note(&effects);
+            self.report.transactions += u64::from(is_written);
             return Ok(());
         }
         for attempt in 1.. {
             let mut tx = self.store.begin()?;
-            let effects = fill(&mut tx, &self.group, self.options)?;
+            let effects = fill(&mut tx, &self.group, self.options, None)?;
             sign(&mut tx, &self.group, self.options);
             match tx.commit() {
                 Ok(commit) => {
-                    self.note(&effects, Some(&commit));
+                    self.note(&effects);
+                    self.note_commit(&commit);
                     break;
                 }
                 Err(error) if attempt < ATTEMPTS_MAX && error.code().id == code::CONFLICT.id => {}
@@ -192,10 +221,11 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn note(&mut self, effects: &[Effect], commit: Option<&Commit<()>>) {
+    fn note(&mut self, effects: &[Effect]) {
         let report = &mut self.report;
         report.changes += self.group.len() as u64;
         self.group.clear();
+        self.group_bytes = 0;
         for effect in effects {
             match effect {
                 Effect::Created => report.created += 1,
@@ -204,43 +234,80 @@ impl Import<'_> {
                 Effect::Nothing => {}
             }
         }
-        match commit {
-            Some(commit) if !commit.is_empty() => {
-                report.transactions += 1;
-                report.last_lsn = commit.lsn();
-                if report.first_lsn == Lsn::ZERO {
-                    report.first_lsn = commit.lsn();
-                }
-            }
-            Some(_) => {}
-            None => report.transactions += 1,
+    }
+
+    fn note_commit(&mut self, commit: &Commit<()>) {
+        if commit.is_empty() {
+            return;
+        }
+        let report = &mut self.report;
+        report.transactions += 1;
+        report.last_lsn = commit.lsn();
+        if report.first_lsn == Lsn::ZERO {
+            report.first_lsn = commit.lsn();
         }
     }
 }
 
-/// Puts the events of a group into a transaction; checks each against what it sees.
+/// A time outside the calendar can't be shown, and one far ahead would hold all commits after it at
+/// that time for ever.
+fn check_time(event: &Event) -> Result<()> {
+    match event.ts_us.map(jiff::Timestamp::from_microsecond) {
+        Some(Err(source)) => {
+            let message = "`ts_us` is not a time of the years -9999 to 9999";
+            Err(Error::new(&code::INVALID_EVENT, message).with_source(source))
+        }
+        Some(Ok(_)) | None => Ok(()),
+    }
+}
+
+/// Puts the events of a group into a transaction; checks each against what it sees, which in a dry
+/// run is first of all what was rehearsed.
 fn fill(
     tx: &mut Transaction<'_>,
     group: &[(u64, Event)],
     options: &ImportOptions,
+    mut rehearsal: Option<&mut Rehearsal>,
 ) -> Result<Vec<Effect>> {
-    group
-        .iter()
-        .map(|(number, event)| {
-            apply(tx, event, options.upsert).map_err(|error| at_line(*number, error))
-        })
-        .collect()
+    let mut effects = Vec::with_capacity(group.len());
+    for (number, event) in group {
+        let applied = exists(tx, event, options, rehearsal.as_deref())
+            .and_then(|exists| apply(tx, event, exists));
+        effects.push(applied.map_err(|error| at_line(*number, error))?);
+        if let Some(rehearsal) = &mut rehearsal {
+            rehearsal.note(event);
+        }
+    }
+    Ok(effects)
 }
 
-fn apply(tx: &mut Transaction<'_>, event: &Event, upsert: bool) -> Result<Effect> {
-    let exists = {
-        let record = tx.record(&event.collection, &event.key)?;
-        let current = record.as_ref().map(Record::image);
-        if !upsert {
-            check(event, current)?;
+/// A record that an event meets.
+#[derive(Clone, Copy)]
+enum Current<'a> {
+    Stored(Image<'a>),
+    Rehearsed(Trace),
+}
+
+/// Whether the event's record exists; checked, unless the event is the truth.
+fn exists(
+    tx: &Transaction<'_>,
+    event: &Event,
+    options: &ImportOptions,
+    rehearsal: Option<&Rehearsal>,
+) -> Result<bool> {
+    let current = match rehearsal.and_then(|rehearsal| rehearsal.record(event)) {
+        Some(rehearsed) => (*rehearsed).map(Current::Rehearsed),
+        None => {
+            tx.record(&event.collection, &event.key)?.map(|record| Current::Stored(record.image()))
         }
-        current.is_some()
     };
+    if !options.upsert {
+        check(event, current)?;
+    }
+    Ok(current.is_some())
+}
+
+fn apply(tx: &mut Transaction<'_>, event: &Event, exists: bool) -> Result<Effect> {
     match (&event.after, exists) {
         (Some(after), _) => {
             tx.put_image(&event.collection, &event.key, after.as_image())?;
@@ -255,7 +322,7 @@ fn apply(tx: &mut Transaction<'_>, event: &Event, upsert: bool) -> Result<Effect
 }
 
 /// Whether the event fits what the store holds.
-fn check(event: &Event, current: Option<Image<'_>>) -> Result<()> {
+fn check(event: &Event, current: Option<Current<'_>>) -> Result<()> {
     let what = match (event.op, current) {
         (Some(Op::Create | Op::Read), Some(_)) => "it creates a record that exists",
         (Some(Op::Update), None) => "it updates a record that does not exist",
@@ -276,7 +343,11 @@ fn check(event: &Event, current: Option<Image<'_>>) -> Result<()> {
 }
 
 /// Whether two images are the same value; JSON is compared by value and not by text.
-fn is_same(before: &OwnedImage, current: Image<'_>) -> bool {
+fn is_same(before: &OwnedImage, current: Current<'_>) -> bool {
+    let current = match current {
+        Current::Stored(image) => image,
+        Current::Rehearsed(trace) => return Trace::of(before.as_image()) == trace,
+    };
     if before.codec != current.codec() {
         return false;
     }
@@ -291,7 +362,7 @@ fn is_same(before: &OwnedImage, current: Image<'_>) -> bool {
 /// Notes who, why and when.
 fn sign(tx: &mut Transaction<'_>, group: &[(u64, Event)], options: &ImportOptions) {
     if let Some((_, first)) = group.first() {
-        tx.metadata = first.metadata.clone();
+        tx.metadata.clone_from(&first.metadata);
     }
     if tx.metadata.actor.is_none() {
         tx.metadata.actor.clone_from(&options.author.actor);

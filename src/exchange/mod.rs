@@ -3,6 +3,7 @@
 mod event;
 mod export;
 mod import;
+mod rehearsal;
 
 pub use event::{EventSource, write_event, write_key, write_value};
 pub use export::{HistoryExport, export_state};

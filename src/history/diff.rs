@@ -116,15 +116,12 @@ fn compare(
     }
     match (before, after) {
         (Some(Tree::Object(old)), Some(Tree::Object(new))) => {
-            let added = new.iter().filter(|(name, _)| !old.iter().any(|(known, _)| known == name));
+            let (before, after) = (by_name(old), by_name(new));
+            let added = new.iter().filter(|(name, _)| !before.contains_key(name.as_str()));
             for (name, _) in old.iter().chain(added) {
-                path.push(name.clone());
-                compare(
-                    path,
-                    before.and_then(|t| t.get(name)),
-                    after.and_then(|t| t.get(name)),
-                    changes,
-                );
+                let name = name.as_str();
+                path.push(name.to_owned());
+                compare(path, before.get(name).copied(), after.get(name).copied(), changes);
                 path.pop();
             }
         }
@@ -141,4 +138,9 @@ fn compare(
             after: after.map(Tree::to_string),
         }),
     }
+}
+
+/// Fields found by name: looking each up in turn would be quadratic for a wide object.
+fn by_name(fields: &[(String, Tree)]) -> BTreeMap<&str, &Tree> {
+    fields.iter().map(|(name, value)| (name.as_str(), value)).collect()
 }

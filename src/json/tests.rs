@@ -35,6 +35,12 @@ proptest! {
     }
 
     #[test]
+    fn what_serde_json_writes_is_normal_already(value in value()) {
+        let text = value.to_string();
+        prop_assert_eq!(normalise(text.as_bytes()).expect("valid"), text);
+    }
+
+    #[test]
     fn any_bytes_are_read_or_refused_as_serde_json_does(
         text in prop_oneof![
             "[\\[\\]{}\",:0-9eE+.\\-a-z\\\\ ]{0,24}".boxed(),
@@ -61,6 +67,34 @@ fn an_object_is_equal_in_any_order_and_the_last_double_counts() {
     assert_eq!(parse(r#"{"a":1,"b":2}"#), parse(r#"{"b":2,"a":1}"#));
     assert_ne!(parse(r#"{"a":1,"b":2}"#), parse(r#"{"a":1,"c":2}"#));
     assert_eq!(parse(r#"{"a":1,"b":2,"a":3}"#).to_string(), r#"{"a":3,"b":2}"#);
+}
+
+#[test]
+fn control_characters_are_escaped_as_serde_json_does() {
+    for byte in 0..=0x7f_u8 {
+        let text = Value::from(char::from(byte).to_string()).to_string();
+        assert_eq!(normalise(text.as_bytes()).expect("valid"), text);
+    }
+}
+
+/// Compared twice at each level, this would take 2^100 steps.
+#[test]
+fn deep_values_that_differ_are_compared_in_time() {
+    let nested = |leaf: &str| {
+        let text = format!("{}{leaf}{}", "{\"a\":".repeat(100), "}".repeat(100));
+        Tree::parse(text.as_bytes()).expect("valid")
+    };
+    assert_ne!(nested("1"), nested("2"));
+    assert_eq!(nested("1"), nested("1"));
+}
+
+#[test]
+fn wide_values_in_another_order_are_compared_in_time() {
+    let wide = |names: &mut dyn Iterator<Item = u32>| {
+        Tree::Object(names.map(|n| (n.to_string(), Tree::Null)).collect())
+    };
+    assert_eq!(wide(&mut (0..100_000)), wide(&mut (0..100_000).rev()));
+    assert_ne!(wide(&mut (0..100_000)), wide(&mut (1..100_001).rev()));
 }
 
 #[test]

@@ -66,7 +66,8 @@ impl<P: Projection> Runner<P> {
     ///
     /// # Errors
     /// `Invalid` with the transaction if the projection refuses it, now and until it is retried,
-    /// skipped or rebuilt; `OutsideWindow` if it needs transactions that are not kept; `Corrupt`.
+    /// skipped or rebuilt; `OutsideWindow` if it needs transactions that are not kept, or stands
+    /// at one that this store does not have; `Corrupt`.
     pub fn catch_up(&mut self) -> Result<Lsn> {
         self.run_to(self.store.head())
     }
@@ -80,6 +81,7 @@ impl<P: Projection> Runner<P> {
             let message = format!("{} stands at a fault: {message}", self.projection.name());
             return Err(Error::new(&code::PROJECTION_FAULTED, message).at_lsn(*lsn));
         }
+        self.check_position()?;
         for transaction in self.store.transactions(self.position().next()..=to)? {
             let transaction = transaction?;
             let lsn = transaction.lsn();
@@ -94,6 +96,21 @@ impl<P: Projection> Runner<P> {
             }
         }
         Ok(self.position())
+    }
+
+    /// A saved position may come from another store, or from this one before it was restored. If
+    /// the runner waited until the store has grown past it, it would leave out what came between.
+    fn check_position(&self) -> Result<()> {
+        let (position, head) = (self.position(), self.store.head());
+        if position <= head {
+            return Ok(());
+        }
+        let name = self.projection.name();
+        let message = format!(
+            "{name} stands at LSN {position}, and the newest transaction is {head}; it belongs to \
+             another store or to a later life of this one, and must be rebuilt"
+        );
+        Err(Error::new(&code::OUTSIDE_WINDOW, message))
     }
 
     /// A projection that does not move its position would get the transaction twice.
@@ -123,15 +140,15 @@ impl<P: Projection> Runner<P> {
     }
 
     /// Builds `fresh` from where it stands beside the old one, which stays in use until the new one
-    /// has caught up with the store; only then are they exchanged. Returns the old one.
+    /// has caught up with the store as it was when this began; only then are they exchanged. What
+    /// is written meanwhile is left to the next [`catch_up`](Self::catch_up): to wait for a moment
+    /// without news might take for ever. Returns the old one.
     ///
     /// # Errors
     /// As [`catch_up`](Self::catch_up); the old one then stays.
     pub fn rebuild(&mut self, fresh: P) -> Result<P> {
         let mut beside = Self::new(&self.store, fresh);
-        while beside.position() < self.store.head() {
-            beside.catch_up()?;
-        }
+        beside.catch_up()?;
         self.state = RunnerState::Running;
         self.skip = beside.skip;
         Ok(std::mem::replace(&mut self.projection, beside.projection))

@@ -217,6 +217,149 @@ fn a_dry_run_sees_what_it_would_have_written_and_writes_nothing() {
     assert_eq!((report.transactions, store.head()), (3, Lsn::ZERO));
 }
 
+#[test]
+fn a_dry_run_counts_and_refuses_as_the_run_does() {
+    let event = |op: &str, rest: &str, id: u32| {
+        let record = r#""collection":"a","key":"k""#;
+        format!("{{\"op\":\"{op}\",{record}{rest},\"transaction\":{{\"id\":{id}}}}}\n")
+    };
+    // The first transaction leaves nothing behind, the last one is what the others must add up to.
+    let lines = event("c", r#","after":{"a":1,"b":[{"c":1,"d":2}]}"#, 1)
+        + &event("d", "", 1)
+        + &event("c", r#","after":{"a":1,"b":[{"c":1,"d":2}]}"#, 2)
+        + &event("u", r#","before":{"b":[{"d":2,"c":1}],"a":1},"after":{"$bytes":"AAEC"}"#, 3);
+    let wrong = [
+        lines.clone() + &event("c", ",\"after\":1", 4),
+        lines.clone() + &event("u", r#","before":{"a":1},"after":1"#, 4),
+        lines.clone() + &event("d", r#","before":{"$bytes":"AAED"}"#, 4),
+        lines.clone() + &event("d", "", 4) + &event("d", "", 5),
+    ];
+    let run = |lines: &str, dry_run| {
+        let place = Place::new();
+        let options = ImportOptions { dry_run, ..ImportOptions::default() };
+        import_with(&place.open(), lines, &options)
+            .map(|r| (r.transactions, r.changes, r.created, r.updated, r.deleted))
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(run(&lines, true), Ok((2, 4, 2, 1, 1)));
+    assert_eq!(run(&lines, false), Ok((2, 4, 2, 1, 1)));
+    for lines in wrong {
+        assert!(run(&lines, true).is_err(), "{lines}");
+        assert_eq!(run(&lines, true), run(&lines, false), "{lines}");
+    }
+}
+
+#[test]
+fn transactions_of_others_are_never_merged() {
+    let place = Place::new();
+    let store = place.open();
+    let line = |key: u32, transaction: &str| {
+        format!(
+            "{{\"collection\":\"a\",\"key\":\"{key}\",\"after\":1,\
+             \"transaction\":{{{transaction}}}}}\n"
+        )
+    };
+    // As floats these two are the same number.
+    let ids = line(1, r#""id":100000000000000000000000001"#)
+        + &line(2, r#""id":100000000000000000000000002"#);
+    assert_eq!(import(&store, &ids).expect("imported").transactions, 2);
+    let kinds = line(3, r#""id":7"#) + &line(4, r#""lsn":7"#) + &line(5, r#""id":"7""#);
+    assert_eq!(import(&store, &kinds).expect("imported").transactions, 3);
+    let authors = line(6, r#""actor":"ana""#) + &line(7, r#""actor":"bo""#);
+    assert_eq!(import(&store, &authors).expect("imported").transactions, 2);
+    let log = store.log(&LogQuery::default()).expect("log").take(2);
+    let actors: Vec<_> =
+        log.map(|entry| entry.expect("readable").transaction.metadata().actor.clone()).collect();
+    assert_eq!(actors, [Some("bo".to_owned()), Some("ana".to_owned())]);
+}
+
+#[test]
+fn what_typed_json_holds_comes_back_with_the_same_digest() {
+    const NOTES: afterimage::Collection<String, afterimage::Json> =
+        afterimage::Collection::new("notes");
+    let (place, copy) = (Place::new(), Place::new());
+    let (store, copied) = (place.open(), copy.open());
+    let all: String = (0..0x80_u8).map(char::from).chain(['\u{e9}', '\u{1f600}']).collect();
+    store.write(|tx| tx.put(&NOTES, "k", &all)).expect("put");
+    import(&copied, &history(&store)).expect("imported");
+    assert_eq!(digest(&copied), digest(&store));
+}
+
+/// The byte level takes any bytes under any codec; whatever they are, the export can be read again.
+#[test]
+fn bytes_stored_as_json_that_an_import_would_refuse_are_exported_as_bytes() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let exact = [r#""\ud800""#, "not json", "{\"a\":\n1}", "", &deep];
+    let by_value = [" null", r#"{                 "$bytes":"AAAA"}"#, r#"{"a": 1}"#, r#""\/""#];
+    for (text, is_exact) in
+        exact.map(|text| (text, true)).into_iter().chain(by_value.map(|text| (text, false)))
+    {
+        let (place, copy) = (Place::new(), Place::new());
+        let (store, copied) = (place.open(), copy.open());
+        let image = Image::new(text.as_bytes(), CodecId::Json);
+        store.write(|tx| tx.put_image("c", b"k", image)).expect("put");
+        import(&copied, &history(&store)).expect(text);
+        let snapshot = copied.snapshot();
+        let found = snapshot.record("c", b"k").expect("readable").expect("there").image();
+        assert_eq!(found.codec(), CodecId::Json);
+        if is_exact {
+            assert_eq!(found.bytes(), text.as_bytes());
+        } else {
+            let tree = |bytes| Tree::parse(bytes).expect("JSON");
+            assert_eq!(tree(found.bytes()), tree(text.as_bytes()));
+        }
+    }
+}
+
+#[test]
+fn a_source_of_another_system_is_let_be_and_one_of_a_later_release_is_refused() {
+    let place = Place::new();
+    let store = place.open();
+    let line = |key: u32, source: &str| {
+        format!(
+            "{{\"collection\":\"a\",\"key\":\"{key}\",\"after\":{{\"$bytes\":\"AAEC\"}},\
+             \"source\":{source}}}\n"
+        )
+    };
+    let foreign =
+        [r#""crm""#, "null", r#"{"connector":"postgresql","schema":"public","codec":"utf8"}"#];
+    for (key, source) in (0..).zip(foreign) {
+        import(&store, &line(key, source)).expect("imported");
+        let snapshot = store.snapshot();
+        let record = snapshot.record("a", key.to_string().as_bytes()).expect("readable");
+        assert_eq!(record.expect("there").image(), Image::new(&[0, 1, 2], CodecId::Raw));
+    }
+    for source in [
+        r#"{"connector":"afterimage","codec":"cbor"}"#,
+        r#"{"connector":"afterimage","codec":"raw","schema":4294967296}"#,
+    ] {
+        let error = import(&store, &line(9, source)).expect_err("refused");
+        assert_eq!(error.code().id, code::INVALID_EVENT.id);
+    }
+}
+
+#[test]
+fn a_time_outside_the_calendar_does_not_become_the_stores() {
+    let place = Place::new();
+    let store = place.open();
+    let line = "{\"collection\":\"a\",\"key\":\"k\",\"after\":1,\"ts_us\":9223372036854775807}";
+    let options = ImportOptions { keep_times: true, ..ImportOptions::default() };
+    let error = import_with(&store, line, &options).expect_err("refused");
+    assert_eq!(error.code().id, code::INVALID_EVENT.id);
+    import(&store, line).expect("kept as an attribute");
+}
+
+#[test]
+fn a_collection_named_twice_is_exported_once() {
+    let place = Place::new();
+    let store = place.open();
+    crate::common::put(&store, "k", "v");
+    let names = ["things".to_owned(), "things".to_owned()];
+    let source = EventSource { store: store.id() };
+    let count = export_state(&store.snapshot(), &names, source, &mut Vec::new());
+    assert_eq!(count.expect("exported"), 1);
+}
+
 /// What its README says of the public register of fires: at which transactions it was emptied, and
 /// how many records were lost.
 const OUTAGES: [(u64, &str, usize); 6] = [

@@ -70,6 +70,19 @@ fn diff_names_fields_in_both_directions_and_leaves_out_what_came_back() {
     assert_eq!(fields(5, 2), back);
 }
 
+/// Looking up each name in turn would be quadratic.
+#[test]
+fn wide_objects_are_compared_in_time() {
+    let wide = |from: u32| {
+        let fields: Vec<_> = (from..from + 100_000).map(|n| format!("\"f{n}\":1")).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    let (a, b) = (wide(0), wide(50_000));
+    let image = |text: &'static str| Some(Image::new(text.as_bytes(), CodecId::Json));
+    let changes = afterimage::field_changes(image(a.leak()), image(b.leak()));
+    assert_eq!(changes.len(), 100_000);
+}
+
 #[test]
 fn blame_names_the_transaction_of_each_field() {
     let place = Place::new();

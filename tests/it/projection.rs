@@ -82,6 +82,49 @@ fn accident_a14_a_projection_is_rebuilt_while_the_store_is_written() {
 }
 
 #[test]
+fn accident_a14_a_position_ahead_of_the_store_is_refused_and_never_skips() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, "a", "v");
+    let ahead = Seen { position: Lsn::new(5), ..Seen::default() };
+    let mut runner = Runner::new(&store, ahead);
+    let error = runner.catch_up().expect_err("the store never had LSN 5");
+    assert_eq!(error.code().id, code::OUTSIDE_WINDOW.id);
+    assert!(matches!(runner.state(), RunnerState::Running));
+    runner.rebuild(Seen::default()).expect("rebuilt");
+    put(&store, "a", "v");
+    runner.catch_up().expect("caught up");
+    assert_eq!(runner.projection().lsns, [1, 2]);
+}
+
+#[test]
+fn a_rebuild_ends_though_each_step_brings_news() {
+    /// Commits a transaction for each one that it sees, so that it never catches up.
+    struct Restless(Seen, afterimage::Store);
+    impl Projection for Restless {
+        fn name(&self) -> &'static str {
+            "restless"
+        }
+        fn position(&self) -> Lsn {
+            self.0.position
+        }
+        fn apply(&mut self, transaction: &TransactionView<'_>) -> Result<()> {
+            put(&self.1, "a", "v");
+            self.0.apply(transaction)
+        }
+    }
+    let place = Place::new();
+    let store = place.open();
+    for _ in 0..10 {
+        put(&store, "a", "v");
+    }
+    let fresh = || Restless(Seen::default(), store.clone());
+    let mut runner = Runner::new(&store, fresh());
+    runner.rebuild(fresh()).expect("rebuilt");
+    assert_eq!((runner.position(), store.head()), (Lsn::new(10), Lsn::new(20)));
+}
+
+#[test]
 fn a_projection_that_does_not_move_is_stopped() {
     struct Stuck;
     impl Projection for Stuck {
