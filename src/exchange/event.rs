@@ -35,6 +35,7 @@ pub fn write_event(
     source: EventSource,
 ) -> Result<()> {
     let previous = change.previous_lsn()?;
+    let place = place_in(transaction, change)?;
     let mut write = || {
         write!(out, "{{\"op\":\"{}\",", change.op().as_str())?;
         write_record(out, change.collection(), change.key())?;
@@ -43,7 +44,7 @@ pub fn write_event(
         write!(out, ",\"after\":")?;
         write_value(out, change.after())?;
         write!(out, ",\"ts_us\":{},\"transaction\":", transaction.time().as_micros())?;
-        write_transaction(out, transaction, change.order())?;
+        write_transaction(out, transaction, place)?;
         write!(out, ",\"source\":{{\"connector\":\"afterimage\",\"store\":\"{}\"", source.store)?;
         write_shapes(out, change.before(), change.after())?;
         writeln!(out, ",\"previous_lsn\":{previous}}}}}")
@@ -119,13 +120,27 @@ fn is_mistakable(tree: &Tree) -> bool {
     }
 }
 
+/// The change's place among those that are told, and how many those are. Records of new collections
+/// stand first and are the store's own: who waits for as many events as there are changes must not
+/// wait for them.
+fn place_in(transaction: &TransactionView<'_>, change: &ChangeView<'_>) -> Result<(u32, usize)> {
+    let mut untold = 0;
+    for first in transaction.changes() {
+        if change.is_system() || !first?.is_system() {
+            break;
+        }
+        untold += 1;
+    }
+    Ok((change.order() - untold, transaction.len() - untold as usize))
+}
+
 fn write_transaction(
     out: &mut dyn Write,
     transaction: &TransactionView<'_>,
-    order: u32,
+    (order, changes): (u32, usize),
 ) -> io::Result<()> {
     let metadata = transaction.metadata();
-    let (lsn, changes) = (transaction.lsn(), transaction.len());
+    let lsn = transaction.lsn();
     write!(out, "{{\"lsn\":{lsn},\"order\":{order},\"changes\":{changes}")?;
     let texts = [
         ("actor", &metadata.actor),

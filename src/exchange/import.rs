@@ -180,12 +180,14 @@ impl Import<'_> {
     }
 
     /// Whether the event begins another transaction. Lines that name none are put together, but not
-    /// those of two authors: what one did must not stand under the other's name.
+    /// those of two authors, nor of two times that are kept: what one did must not stand under the
+    /// other's name, nor seem to have been there before its time.
     fn is_complete(&self, first: &Event, event: &Event) -> bool {
         let is_batch = first.group.is_none();
         first.group != event.group
             || is_batch && self.group.len() >= self.options.batch.max(1)
             || is_batch && first.metadata != event.metadata
+            || is_batch && self.options.keep_times && first.ts_us != event.ts_us
     }
 
     fn finish_group(&mut self) -> Result<()> {

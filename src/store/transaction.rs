@@ -227,7 +227,8 @@ impl<'s> Transaction<'s> {
         self.expect_record_lsn(collection.name(), key.as_ref(), lsn)
     }
 
-    /// [`put`](Self::put), by name and bytes.
+    /// [`put`](Self::put), by name and bytes. An image of the codec `Json` should be as
+    /// [`json::normalise`](crate::json::normalise) makes it: equal values then have equal digests.
     ///
     /// # Errors
     /// `Invalid` if name, key or value are over their limits.

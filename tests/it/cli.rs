@@ -93,6 +93,10 @@ fn a_record_goes_in_and_comes_out_as_it_was() {
     let log = cli.ok(&["log", "guests/g-17", "--json"]);
     let event: Value = serde_json::from_str(&log).expect("one event");
     assert_eq!((&event["op"], &event["before"]), (&Value::from("c"), &Value::Null));
+    assert_eq!(
+        (&event["transaction"]["order"], &event["transaction"]["changes"]),
+        (&0.into(), &1.into())
+    );
     assert_eq!(event["transaction"]["actor"], "tester");
     assert_eq!(event["transaction"]["message"], "check-in");
     assert_eq!(event["source"]["connector"], "afterimage");

@@ -444,3 +444,24 @@ fn restored_before_it(store: &Store, place: &Place) {
     let time = Timestamp::from_micros(1_626_968_669_000_000);
     assert_eq!(restored.lsn_at(time).expect("kept"), Lsn::new(828));
 }
+
+#[test]
+fn lines_without_a_transaction_keep_their_own_times() {
+    let place = Place::new();
+    let store = place.open();
+    let lines: String = (1..=3)
+        .map(|n| format!("{{\"collection\":\"a\",\"key\":\"{n}\",\"after\":1,\"ts_us\":{n}000}}\n"))
+        .collect();
+    let options = ImportOptions { keep_times: true, ..ImportOptions::default() };
+    import_with(&store, &lines, &options).expect("imported");
+    let times: Vec<_> = store
+        .transactions(..)
+        .expect("transactions")
+        .map(|transaction| transaction.expect("readable").time().as_micros())
+        .collect();
+    assert_eq!(times, [1000, 2000, 3000]);
+    let batched = Place::new();
+    let batched = batched.open();
+    import(&batched, &lines).expect("imported");
+    assert_eq!(batched.head(), Lsn::new(1), "one batch, where times are not kept");
+}
