@@ -449,9 +449,9 @@ fn restored_before_it(store: &Store, place: &Place) {
 fn lines_without_a_transaction_keep_their_own_times() {
     let place = Place::new();
     let store = place.open();
-    let lines: String = (1..=3)
-        .map(|n| format!("{{\"collection\":\"a\",\"key\":\"{n}\",\"after\":1,\"ts_us\":{n}000}}\n"))
-        .collect();
+    let line =
+        |n| format!("{{\"collection\":\"a\",\"key\":\"{n}\",\"after\":1,\"ts_us\":{n}000}}\n");
+    let lines = [1, 2, 3].map(line).concat();
     let options = ImportOptions { keep_times: true, ..ImportOptions::default() };
     import_with(&store, &lines, &options).expect("imported");
     let times: Vec<_> = store
