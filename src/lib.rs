@@ -58,7 +58,7 @@ pub use history::{
 };
 pub use journal::recover::Notice;
 pub use lsn::Lsn;
-pub use projection::{Projection, Runner, RunnerState};
+pub use projection::{Runner, RunnerState};
 pub use store::*;
 pub use time::{Clock, SystemClock, Timestamp};
 pub use verify::{Finding, VerifyDepth, VerifyReport, verify};

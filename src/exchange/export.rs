@@ -6,8 +6,7 @@ use std::io::Write;
 use super::event::{EventSource, output_failed, write_event, write_state};
 use crate::error::Result;
 use crate::lsn::Lsn;
-use crate::projection::Projection;
-use crate::store::{KeyRange, Snapshot, TransactionView};
+use crate::store::{KeyRange, Projection, Snapshot, TransactionView};
 
 /// Writes the records of a snapshot as events of operation `r`, collection by collection, in key
 /// order; all user collections if none are named. Returns how many.

@@ -1,9 +1,8 @@
 //! Feeds a projection every transaction, in order, exactly once from its own position.
 
-use super::Projection;
 use crate::error::{Error, Result, code};
 use crate::lsn::Lsn;
-use crate::store::Store;
+use crate::store::{Projection, Store};
 
 /// How a projection is doing.
 #[derive(Debug)]

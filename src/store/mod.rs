@@ -16,6 +16,7 @@ mod open;
 mod options;
 mod past;
 mod points;
+mod projection;
 mod record;
 pub(crate) mod replay;
 mod revision;
@@ -49,6 +50,7 @@ pub use options::{
 };
 pub use past::{ChangeView, ChangeViews, History, TransactionView, Transactions, Version};
 pub use points::RestorePoint;
+pub use projection::Projection;
 pub use record::{Record, Scan};
 pub use snapshot::Snapshot;
 pub use status::{Stats, Status};

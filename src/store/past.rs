@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
-use super::catalogue::Entry;
+use super::catalogue::{Catalogue, Entry};
 use super::collection::{Collection, check_key};
 use super::engine::Engine;
 use super::{Store, record};
@@ -14,6 +14,7 @@ use crate::format::digest::StateDigest;
 use crate::format::frame::{Changes, Frame};
 use crate::format::image::{Image, Op};
 use crate::format::metadata::Metadata;
+use crate::journal::Journal;
 use crate::journal::reader::Frames;
 use crate::lsn::{Lsn, Position};
 use crate::time::Timestamp;
@@ -113,7 +114,7 @@ impl<'a> Iterator for History<'a> {
             };
             self.next = change.previous;
             if frame.header.lsn <= self.until {
-                return Some(metadata(self.engine, &frame).map(|metadata| Version {
+                return Some(metadata(&self.engine.journal, &frame).map(|metadata| Version {
                     lsn: frame.header.lsn,
                     time: frame.header.time,
                     op: change.op,
@@ -127,17 +128,35 @@ impl<'a> Iterator for History<'a> {
     }
 }
 
+/// What a transaction is read from: the journal, and the names of collections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) journal: &'a Journal,
+    pub(crate) catalogue: &'a Catalogue,
+}
+
+impl<'a> Source<'a> {
+    fn of(engine: &'a Engine) -> Self {
+        Self { journal: &engine.journal, catalogue: &engine.catalogue }
+    }
+}
+
 /// A transaction of the journal.
 #[derive(Clone, Debug)]
 pub struct TransactionView<'a> {
-    engine: &'a Engine,
+    source: Source<'a>,
     frame: Frame<'a>,
     metadata: Metadata,
 }
 
 impl<'a> TransactionView<'a> {
-    pub(crate) fn new(engine: &'a Engine, frame: Frame<'a>) -> Result<Self> {
-        Ok(Self { engine, frame, metadata: metadata(engine, &frame)? })
+    pub(crate) fn new(source: Source<'a>, frame: Frame<'a>) -> Result<Self> {
+        Ok(Self { source, frame, metadata: metadata(source.journal, &frame)? })
+    }
+
+    /// The frame that holds it.
+    pub(crate) const fn frame(&self) -> &Frame<'a> {
+        &self.frame
     }
 
     /// The transaction's number.
@@ -180,7 +199,7 @@ impl<'a> TransactionView<'a> {
     #[must_use]
     pub fn changes(&self) -> ChangeViews<'a> {
         ChangeViews {
-            engine: self.engine,
+            source: self.source,
             frame: self.frame,
             changes: self.frame.changes(),
             order: 0,
@@ -191,7 +210,7 @@ impl<'a> TransactionView<'a> {
 /// The changes of a transaction.
 #[derive(Clone, Debug)]
 pub struct ChangeViews<'a> {
-    engine: &'a Engine,
+    source: Source<'a>,
     frame: Frame<'a>,
     changes: Changes<'a>,
     order: u32,
@@ -204,13 +223,13 @@ impl<'a> Iterator for ChangeViews<'a> {
         let found = self.changes.next()?;
         let order = self.order;
         self.order += 1;
-        let view = |(_, change): (Position, Change<'a>)| {
-            let entry = self.engine.catalogue.by_id(change.collection)?;
-            Ok(ChangeView { engine: self.engine, order, change, entry })
+        let view = |(position, change): (Position, Change<'a>)| {
+            let entry = self.source.catalogue.by_id(change.collection)?;
+            Ok(ChangeView { source: self.source, order, position, change, entry })
         };
         Some(match found {
             Ok(found) => view(found),
-            Err(malformed) => Err(self.engine.journal.damaged(&self.frame, malformed)),
+            Err(malformed) => Err(self.source.journal.damaged(&self.frame, malformed)),
         })
     }
 }
@@ -218,10 +237,11 @@ impl<'a> Iterator for ChangeViews<'a> {
 /// One change of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangeView<'a> {
-    engine: &'a Engine,
+    source: Source<'a>,
     order: u32,
-    change: Change<'a>,
-    entry: &'a Entry,
+    pub(crate) position: Position,
+    pub(crate) change: Change<'a>,
+    pub(crate) entry: &'a Entry,
 }
 
 impl<'a> ChangeView<'a> {
@@ -275,7 +295,7 @@ impl<'a> ChangeView<'a> {
         if self.change.previous.is_none() {
             return Ok(Lsn::ZERO);
         }
-        Ok(self.engine.journal.change(self.change.previous)?.0.header.lsn)
+        Ok(self.source.journal.change(self.change.previous)?.0.header.lsn)
     }
 }
 
@@ -291,14 +311,14 @@ impl<'a> Iterator for Transactions<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let frame = self.frames.next()?;
-        Some(frame.and_then(|frame| TransactionView::new(self.engine, frame)))
+        Some(frame.and_then(|frame| TransactionView::new(Source::of(self.engine), frame)))
     }
 }
 
 impl DoubleEndedIterator for Transactions<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let frame = self.frames.next_back()?;
-        Some(frame.and_then(|frame| TransactionView::new(self.engine, frame)))
+        Some(frame.and_then(|frame| TransactionView::new(Source::of(self.engine), frame)))
     }
 }
 
@@ -368,12 +388,12 @@ impl Store {
                 "LSN 0 is the empty store, before the first transaction",
             ));
         }
-        TransactionView::new(&self.engine, self.engine.journal.find(lsn)?)
+        TransactionView::new(Source::of(&self.engine), self.engine.journal.find(lsn)?)
     }
 }
 
-fn metadata(engine: &Engine, frame: &Frame<'_>) -> Result<Metadata> {
-    frame.metadata().map_err(|malformed: Malformed| engine.journal.damaged(frame, malformed))
+fn metadata(journal: &Journal, frame: &Frame<'_>) -> Result<Metadata> {
+    frame.metadata().map_err(|malformed: Malformed| journal.damaged(frame, malformed))
 }
 
 /// The record's newest published version, for callers that need metadata too.
@@ -385,7 +405,7 @@ pub(crate) fn newest<'a>(
     match record::read(engine, collection, key, engine.visible())? {
         Some(record) => {
             let frame = engine.journal.find(record.lsn())?;
-            Ok(Some((record, metadata(engine, &frame)?)))
+            Ok(Some((record, metadata(&engine.journal, &frame)?)))
         }
         None => Ok(None),
     }

@@ -3,6 +3,8 @@
 
 use super::catalogue::{COLLECTIONS, Catalogue, CatalogueRecord};
 use super::engine::{Engine, lock};
+use super::past::{Source, TransactionView};
+use super::projection::Projection;
 use crate::error::{Error, Result, code};
 use crate::format::change::Change;
 use crate::format::digest::StateDigest;
@@ -21,25 +23,49 @@ pub(crate) fn replay(
     digest: StateDigest,
     to: Lsn,
 ) -> Result<StateDigest> {
-    let mut digest = digest;
-    let mut applied = Vec::new();
-    for frame in journal.frames(state.lsn.next(), to) {
-        let frame = frame?;
-        applied.clear();
-        for found in frame.changes() {
-            let (position, change) =
-                found.map_err(|malformed| journal.damaged(&frame, malformed))?;
-            learn(catalogue, &frame, &change)?;
-            check_chain(journal, state, &frame, &change)?;
-            digest = digest_after(catalogue, digest, &change)?;
-            applied.push(applied_of(&change, position));
-        }
-        if digest != frame.header.digest {
-            return Err(mismatch(journal, &frame, digest));
-        }
-        apply(state, frame.header.lsn, applied.iter().copied());
+    let source = Source { journal, catalogue };
+    let mut current = CurrentState { source, state, digest };
+    for frame in journal.frames(current.position().next(), to) {
+        current.apply(&TransactionView::new(source, frame?)?)?;
     }
-    Ok(digest)
+    Ok(current.digest)
+}
+
+/// The current state: the projection that every store has.
+struct CurrentState<'a> {
+    source: Source<'a>,
+    state: &'a mut State,
+    digest: StateDigest,
+}
+
+impl Projection for CurrentState<'_> {
+    fn name(&self) -> &'static str {
+        "current-state"
+    }
+
+    fn position(&self) -> Lsn {
+        self.state.lsn
+    }
+
+    fn apply(&mut self, transaction: &TransactionView<'_>) -> Result<()> {
+        let Source { journal, catalogue } = self.source;
+        let frame = transaction.frame();
+        let mut applied = Vec::with_capacity(transaction.len());
+        for found in transaction.changes() {
+            let found = found?;
+            let change = found.change;
+            // Before the next change is read: it may be of the collection that this one creates.
+            learn(catalogue, frame, &change)?;
+            check_chain(journal, self.state, frame, &change)?;
+            self.digest = digest_after(catalogue, self.digest, &change)?;
+            applied.push(applied_of(&change, found.position));
+        }
+        if self.digest != frame.header.digest {
+            return Err(mismatch(journal, frame, self.digest));
+        }
+        apply(self.state, frame.header.lsn, applied);
+        Ok(())
+    }
 }
 
 /// A fold from the empty store that goes on behind what is wrong, for `verify`.
