@@ -5,7 +5,7 @@ use std::io::{BufRead, Read as _};
 use serde::Serialize;
 
 use super::event::Event;
-use super::rehearsal::{Rehearsal, Trace};
+use super::rehearsal::{Effect, Rehearsal, Trace};
 use crate::error::{Error, ErrorKind, Result, code};
 use crate::format::frame::TRANSACTION_BYTES_MAX;
 use crate::format::image::{CodecId, Image, Op, OwnedImage};
@@ -148,15 +148,6 @@ struct Import<'s> {
     group: Vec<(u64, Event)>,
     group_bytes: u64,
     report: ImportReport,
-}
-
-/// What applying one event did.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Effect {
-    Created,
-    Updated,
-    Deleted,
-    Nothing,
 }
 
 impl Import<'_> {

@@ -4,9 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Event;
-use super::import::Effect;
 use crate::format::image::{CodecId, Image};
 use crate::json::Tree;
+
+/// What applying one event did.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    Created,
+    Updated,
+    Deleted,
+    Nothing,
+}
 
 /// A value, as far as it takes to tell it from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
