@@ -1,8 +1,11 @@
-//! A checkpoint file: the current state at one LSN, so that opening need not replay from LSN 1.
+//! A checkpoint file: the index of all records at one LSN, so that opening need not replay from
+//! LSN 1. It is mapped, not read: opening looks at its header and its directory alone.
 //!
-//! Header by hand, body an rkyv archive of [`StateImage`]. It is a cache: the header's checksum,
-//! the body's BLAKE3, rkyv's own validation, and the place in the journal that it names must all
-//! hold, else it is set aside and the state is rebuilt from the journal.
+//! Header by hand, then the [blocks](super::block) of each collection, then the directory, an
+//! rkyv archive of [`DirectoryImage`]. It is a cache: the header's checksum, the directory's hash,
+//! rkyv's own validation, and the place in the journal that it names must hold when it is opened,
+//! and each block's checksum when it is first used; else it is set aside and the state is rebuilt
+//! from the journal.
 
 use rkyv::util::AlignedVec;
 use uuid::Uuid;
@@ -33,15 +36,17 @@ pub(crate) const CHECKPOINT_FRAME: usize = 48;
 pub(crate) const CHECKPOINT_TIME: usize = 56;
 /// u128: state digest at that transaction.
 pub(crate) const CHECKPOINT_DIGEST: usize = 64;
-/// u64: bytes of the body.
-pub(crate) const BODY_LENGTH: usize = 80;
-/// 32 bytes: BLAKE3 of the body.
-pub(crate) const BODY_HASH: usize = 88;
-/// 4 bytes of zeros.
-pub(crate) const CHECKPOINT_PADDING: usize = 120;
+/// u64: where the directory begins.
+pub(crate) const DIRECTORY: usize = 80;
+/// u64: bytes of the directory, which ends the file.
+pub(crate) const DIRECTORY_LENGTH: usize = 88;
+/// u128: XXH3-128 of the directory.
+pub(crate) const DIRECTORY_HASH: usize = 96;
+/// 12 bytes of zeros.
+pub(crate) const CHECKPOINT_PADDING: usize = 112;
 /// u32: CRC-32 of all bytes of the header before it.
 pub(crate) const CHECKPOINT_CRC: usize = 124;
-/// Bytes of the header; the body follows.
+/// Bytes of the header; the blocks follow.
 pub(crate) const CHECKPOINT_HEADER_BYTES: usize = 128;
 
 /// The first bytes of a checkpoint.
@@ -57,8 +62,10 @@ pub(crate) struct CheckpointHeader {
     pub(crate) frame: Position,
     pub(crate) time: Timestamp,
     pub(crate) digest: StateDigest,
-    pub(crate) body_length: u64,
-    pub(crate) body_hash: [u8; 32],
+    /// Where the directory begins.
+    pub(crate) directory: u64,
+    pub(crate) directory_length: u64,
+    pub(crate) directory_hash: u128,
 }
 
 impl CheckpointHeader {
@@ -74,8 +81,9 @@ impl CheckpointHeader {
         out.field(CHECKPOINT_FRAME, &self.frame.bits().to_le_bytes());
         out.field(CHECKPOINT_TIME, &self.time.as_micros().to_le_bytes());
         out.field(CHECKPOINT_DIGEST, &self.digest.bits().to_le_bytes());
-        out.field(BODY_LENGTH, &self.body_length.to_le_bytes());
-        out.field(BODY_HASH, &self.body_hash);
+        out.field(DIRECTORY, &self.directory.to_le_bytes());
+        out.field(DIRECTORY_LENGTH, &self.directory_length.to_le_bytes());
+        out.field(DIRECTORY_HASH, &self.directory_hash.to_le_bytes());
         out.field(CHECKPOINT_PADDING, &[0; CHECKPOINT_CRC - CHECKPOINT_PADDING]);
         let crc = crc32fast::hash(out.as_slice());
         out.field(CHECKPOINT_CRC, &crc.to_le_bytes());
@@ -107,40 +115,52 @@ impl CheckpointHeader {
             frame: Position::from_bits(cursor.u64()?),
             time: Timestamp::from_micros(cursor.i64()?),
             digest: StateDigest::from_bits(cursor.u128()?),
-            body_length: cursor.u64()?,
-            body_hash: cursor.array()?,
+            directory: cursor.u64()?,
+            directory_length: cursor.u64()?,
+            directory_hash: cursor.u128()?,
         })
     }
 }
 
-/// The body of a checkpoint: the index, collection by collection.
-#[derive(Debug, rkyv::Archive, rkyv::Serialize)]
-pub(crate) struct StateImage {
+/// The directory of a checkpoint.
+#[derive(Debug, Default, rkyv::Archive, rkyv::Serialize)]
+pub(crate) struct DirectoryImage {
+    /// The collections that have records, by number.
     pub(crate) collections: Vec<CollectionImage>,
 }
 
-/// One collection in a checkpoint. Keys stand one behind the other, in order; the vectors of
-/// numbers run parallel to them.
-#[derive(Debug, Default, rkyv::Archive, rkyv::Serialize)]
+/// Where the blocks of one collection are.
+#[derive(Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize)]
 pub(crate) struct CollectionImage {
     pub(crate) id: u32,
-    pub(crate) keys: Vec<u8>,
-    /// Where each key ends in `keys`.
-    pub(crate) key_ends: Vec<u64>,
-    /// Where each record's newest change begins.
-    pub(crate) heads: Vec<u64>,
-    /// The LSN of that change, shifted left by one; the lowest bit says that it is a deletion.
-    pub(crate) versions: Vec<u64>,
+    /// How many records there are, tombstones included.
+    pub(crate) records: u64,
+    /// How many of them are live.
+    pub(crate) live: u64,
+    /// What all keys begin with.
+    pub(crate) common: Vec<u8>,
+    /// Where the first block begins; the others follow without a gap.
+    pub(crate) start: u64,
+    /// Bytes of each block.
+    pub(crate) lengths: Vec<u32>,
+    /// Of the first key of each block, the eight bytes behind the common ones, filled up with
+    /// zeros, as a number whose highest byte comes first.
+    pub(crate) fences: Vec<u64>,
 }
 
-impl StateImage {
-    /// The body's bytes.
+/// The hash of a directory's bytes.
+pub(crate) fn directory_hash(bytes: &[u8]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(bytes)
+}
+
+impl DirectoryImage {
+    /// The directory's bytes.
     pub(crate) fn encode(&self) -> Result<AlignedVec, rkyv::rancor::Error> {
         rkyv::to_bytes::<rkyv::rancor::Error>(self)
     }
 
-    /// The body, validated; its hash must have been checked before.
-    pub(crate) fn access(body: &[u8]) -> Result<&ArchivedStateImage, rkyv::rancor::Error> {
-        rkyv::access::<ArchivedStateImage, rkyv::rancor::Error>(body)
+    /// The directory, validated; its hash must have been checked before.
+    pub(crate) fn access(bytes: &[u8]) -> Result<&ArchivedDirectoryImage, rkyv::rancor::Error> {
+        rkyv::access::<ArchivedDirectoryImage, rkyv::rancor::Error>(bytes)
     }
 }

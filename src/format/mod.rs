@@ -11,6 +11,7 @@
 //! transaction), [`segment`] and [`seal`] (a journal file), [`control`], [`store_header`],
 //! [`checkpoint`], and [`names`] (every file name).
 
+pub(crate) mod block;
 pub(crate) mod change;
 pub(crate) mod checkpoint;
 pub(crate) mod control;

@@ -276,8 +276,9 @@ fn a_checkpoint_header_is_read_as_it_was_written() {
         frame: Position::new(5, 6),
         time: Timestamp::from_micros(7),
         digest: StateDigest::from_bits(8),
-        body_length: 9,
-        body_hash: [10; 32],
+        directory: 9,
+        directory_length: 10,
+        directory_hash: 11,
     };
     let bytes = header.encode().as_slice().to_vec();
     assert_eq!(CheckpointHeader::parse(&bytes), Ok(header));

@@ -1,6 +1,7 @@
 //! The only code that changes the state: used by commits, by replay, and by whoever follows.
 
-use super::{Head, Records, State};
+use super::tree::Tree;
+use super::{Head, State};
 use crate::format::image::Op;
 use crate::lsn::{Lsn, Position};
 
@@ -11,9 +12,12 @@ pub(crate) struct Applied<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) op: Op,
     pub(crate) position: Position,
+    /// Where the record's change before this one begins.
+    pub(crate) previous: Position,
 }
 
-/// Applies the changes of the transaction after the state's LSN.
+/// Applies the changes of the transaction after the state's LSN. Never fails: what a change does to
+/// the counts is told by the change itself.
 pub(crate) fn apply<'a>(
     state: &mut State,
     lsn: Lsn,
@@ -21,23 +25,21 @@ pub(crate) fn apply<'a>(
 ) {
     assert_eq!(lsn, state.lsn.next(), "transactions are applied in order, each once");
     for change in changes {
-        let records = state.collections.entry(change.collection).or_default();
-        records.set(change.key, Head::new(change.position, lsn, change.op == Op::Delete));
-    }
-    state.lsn = lsn;
-}
-
-impl Records {
-    fn set(&mut self, key: &[u8], head: Head) {
-        let before = match self.heads.get_mut(key) {
-            Some(known) => Some(std::mem::replace(known, head)),
-            None => self.heads.insert(key.into(), head),
-        };
-        let was_live = before.is_some_and(|before| !before.is_deleted());
-        match (was_live, head.is_deleted()) {
-            (false, false) => self.live += 1,
-            (true, true) => self.live -= 1,
-            (true, false) | (false, true) => {}
+        let head = Head::new(change.position, lsn, change.op == Op::Delete);
+        let tree = state.delta.entry(change.collection).or_insert_with(|| {
+            let section = state.base.as_ref().and_then(|base| base.section(change.collection));
+            Tree::new(section.map_or(&[], |section| &section.common))
+        });
+        tree.set(change.key, head);
+        let count = state.counts.entry(change.collection).or_default();
+        count.records += u64::from(change.previous.is_none());
+        match change.op {
+            Op::Create => count.live += 1,
+            Op::Delete => count.live = count.live.saturating_sub(1),
+            // A record carried over.
+            Op::Read if change.previous.is_none() => count.live += 1,
+            Op::Update | Op::Read => {}
         }
     }
+    state.lsn = lsn;
 }

@@ -1,58 +1,103 @@
-//! Writing the state out and reading it back.
+//! Writing base and frozen delta, merged, as the blocks and the directory of the next base.
 
-use super::{Head, Records, State};
-use crate::format::checkpoint::{ArchivedStateImage, CollectionImage, StateImage};
-use crate::lsn::{Lsn, Position};
+use std::ops::Bound;
 
-impl State {
-    /// The state as it is written to a checkpoint.
-    pub(crate) fn to_image(&self) -> StateImage {
-        let collections = self.collections.iter().map(|(id, records)| {
-            let mut image = CollectionImage { id: *id, ..CollectionImage::default() };
-            for (key, head) in &records.heads {
-                image.keys.extend_from_slice(key);
-                image.key_ends.push(image.keys.len() as u64);
-                image.heads.push(head.position.bits());
-                image.versions.push(head.version);
-            }
-            image
-        });
-        StateImage { collections: collections.collect() }
+use super::merge::Merge;
+use super::prefix::prefix;
+use super::{Count, Frozen, Layers};
+use crate::error::{Error, Result, code};
+use crate::format::block::{BlockBuilder, common_prefix};
+use crate::format::checkpoint::{CHECKPOINT_HEADER_BYTES, CollectionImage, DirectoryImage};
+
+/// Blocks are handed on in pieces of about this size.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// What [`write`] wrote behind the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Where the directory begins.
+    pub(crate) directory: u64,
+    pub(crate) directory_length: u64,
+    pub(crate) directory_hash: u128,
+}
+
+/// Hands the bytes of a checkpoint to `sink`, from behind its header to its end.
+pub(crate) fn write(frozen: &Frozen, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<Written> {
+    let mut out = Out { place: CHECKPOINT_HEADER_BYTES as u64, piece: Vec::new() };
+    let mut directory = DirectoryImage::default();
+    for (id, count) in &frozen.counts {
+        let collection = out.collection(&frozen.layers(*id), *count, &mut sink)?;
+        directory.collections.push(collection);
     }
+    let start = out.place + out.piece.len() as u64;
+    let bytes = directory.encode().map_err(|source| {
+        Error::new(&code::ENCODE, "the checkpoint can't be written").with_source(source)
+    })?;
+    out.piece.extend_from_slice(&bytes);
+    sink(&out.piece)?;
+    Ok(Written {
+        directory: start,
+        directory_length: bytes.len() as u64,
+        directory_hash: crate::format::checkpoint::directory_hash(&bytes),
+    })
+}
 
-    /// The state of a checkpoint at `lsn`; says what is wrong if it contradicts itself.
-    pub(crate) fn from_image(image: &ArchivedStateImage, lsn: Lsn) -> Result<Self, &'static str> {
-        let mut state = Self { lsn, ..Self::default() };
-        for collection in image.collections.iter() {
-            let count = collection.key_ends.len();
-            if collection.heads.len() != count || collection.versions.len() != count {
-                return Err("parallel vectors differ in length");
-            }
-            let mut live = 0;
-            let mut start = 0;
-            let mut heads = Vec::with_capacity(count);
-            let numbers = collection.heads.iter().zip(collection.versions.iter());
-            for (end, (position, version)) in collection.key_ends.iter().zip(numbers) {
-                let end = usize::try_from(end.to_native()).map_err(|_| "key ends")?;
-                let key = collection.keys.get(start..end).ok_or("key ends")?;
-                let head = Head {
-                    position: Position::from_bits(position.to_native()),
-                    version: version.to_native(),
-                };
-                if key.is_empty() || head.lsn() > lsn || head.lsn() == Lsn::ZERO {
-                    return Err("record that can't be");
+/// Bytes on their way out.
+struct Out {
+    /// Where `piece` will stand in the file.
+    place: u64,
+    piece: Vec<u8>,
+}
+
+impl Out {
+    fn collection(
+        &mut self,
+        layers: &Layers<'_>,
+        count: Count,
+        sink: &mut impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<CollectionImage> {
+        let mut image = CollectionImage {
+            id: layers.collection,
+            records: count.records,
+            live: count.live,
+            common: common(layers)?,
+            start: self.place + self.piece.len() as u64,
+            ..CollectionImage::default()
+        };
+        let mut merge = Merge::new(layers, (Bound::Unbounded, Bound::Unbounded), false)?;
+        let mut block = BlockBuilder::default();
+        while let Some(head) = merge.next()? {
+            if !block.fits(merge.key()) {
+                self.finish(&mut block, &mut image);
+                if self.piece.len() >= PIECE_BYTES {
+                    sink(&self.piece)?;
+                    self.place += self.piece.len() as u64;
+                    self.piece.clear();
                 }
-                live += u64::from(!head.is_deleted());
-                heads.push((Box::<[u8]>::from(key), head));
-                start = end;
             }
-            if !heads.is_sorted_by(|(a, _), (b, _)| a < b) {
-                return Err("keys are not in order");
-            }
-            // Collecting what is sorted builds the tree from its leaves, without a search.
-            let records = Records { heads: heads.into_iter().collect(), live };
-            state.collections.insert(collection.id.to_native(), records);
+            block.push(merge.key(), head.numbers());
         }
-        Ok(state)
+        if !block.is_empty() {
+            self.finish(&mut block, &mut image);
+        }
+        Ok(image)
     }
+
+    fn finish(&mut self, block: &mut BlockBuilder, image: &mut CollectionImage) {
+        image.fences.push(prefix(&image.common, block.first()));
+        let before = self.piece.len();
+        block.finish(&mut self.piece, self.place + before as u64);
+        let length = self.piece.len() - before;
+        image.lengths.push(u32::try_from(length).unwrap_or(u32::MAX));
+    }
+}
+
+/// What all keys of a collection begin with: what its first and its last begin with.
+fn common(layers: &Layers<'_>) -> Result<Vec<u8>> {
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    let mut first = Merge::new(layers, everything, false)?;
+    let mut last = Merge::new(layers, everything, true)?;
+    first.next()?;
+    last.next()?;
+    Ok(common_prefix(first.key(), last.key()).to_vec())
 }

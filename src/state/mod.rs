@@ -1,23 +1,35 @@
 //! The current state: which change of which record is the newest. Knows no journal, only positions
 //! in one, so that restore, rehearsal and followers can fold the same state from elsewhere.
 //!
+//! Two sorted layers: a delta in memory ([`tree`]), and the [`base`], a mapped checkpoint. While a
+//! checkpoint is being written there is a third between them, frozen. [`merge`] reads them as one.
+//!
 //! Invariants:
-//! * [`apply`] is the only code that changes the state.
+//! * [`apply`] is the only code that changes what is newest.
 //! * A deleted record stays, as a tombstone, so that views of the past can be scanned.
 //! * Values are never held here; keys are.
-//!
-//! The interface is small on purpose: look one record up, page through a range, apply a
-//! transaction, write out and read back.
+//! * Only what the base holds can be found damaged, and the journal holds all of that: whoever gets
+//!   such an error folds the state anew.
 
 pub(crate) mod apply;
+pub(crate) mod base;
 pub(crate) mod checkpoint;
+mod merge;
+mod prefix;
 #[cfg(test)]
 mod tests;
+mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
+use crate::error::Result;
+use crate::format::block::Numbers;
 use crate::lsn::{Lsn, Position};
+use base::Base;
+use merge::Merge;
+use tree::Tree;
 
 pub(crate) use apply::{Applied, apply};
 
@@ -42,81 +54,231 @@ impl Head {
     pub(crate) const fn is_deleted(&self) -> bool {
         self.version & 1 == 1
     }
+
+    const fn from_numbers((position, version): Numbers) -> Self {
+        Self { position: Position::from_bits(position), version }
+    }
+
+    const fn numbers(&self) -> Numbers {
+        (self.position.bits(), self.version)
+    }
 }
+
+/// A range of keys.
+pub(crate) type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// The state after one LSN.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct State {
-    collections: BTreeMap<u32, Records>,
     /// The last transaction applied.
     pub(crate) lsn: Lsn,
+    counts: Counts,
+    delta: Layer,
+    frozen: Option<Frozen>,
+    base: Option<Arc<Base>>,
 }
 
-/// The records of one collection.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Records {
-    heads: BTreeMap<Box<[u8]>, Head>,
+/// What changed since some moment, collection by collection.
+type Layer = BTreeMap<u32, Tree>;
+
+type Counts = BTreeMap<u32, Count>;
+
+/// How many records a collection has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    /// Tombstones included.
+    records: u64,
     live: u64,
 }
 
+/// What a checkpoint will add to the base: immutable from here on.
+#[derive(Clone, Debug)]
+pub(crate) struct Frozen {
+    lsn: Lsn,
+    layer: Arc<Layer>,
+    base: Option<Arc<Base>>,
+    counts: Counts,
+}
+
+/// Records of a range, as far as one look at the index goes.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// How many records it may hold.
+    pub(crate) limit: usize,
+    pub(crate) heads: Vec<Head>,
+    /// The key of the last record.
+    pub(crate) last: Vec<u8>,
+}
+
+impl Page {
+    /// An empty page for up to `limit` records.
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self { limit, heads: Vec::new(), last: Vec::new() }
+    }
+
+    /// Whether there may be more records than the page holds.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.heads.len() == self.limit
+    }
+}
+
+/// The layers that hold records of one collection.
+#[derive(Clone, Copy, Debug)]
+struct Layers<'a> {
+    collection: u32,
+    /// Newest first.
+    trees: [Option<&'a Tree>; 2],
+    base: Option<&'a Base>,
+}
+
 impl State {
+    /// The state that a checkpoint holds.
+    pub(crate) fn from_base(base: Base) -> Self {
+        let count = |(id, section): (u32, &base::Section)| {
+            (id, Count { records: section.records, live: section.live })
+        };
+        Self {
+            lsn: base.lsn(),
+            counts: base.collections().map(count).collect(),
+            base: Some(Arc::new(base)),
+            ..Self::default()
+        }
+    }
+
     /// The newest change of a record, which may be a deletion.
-    pub(crate) fn head(&self, collection: u32, key: &[u8]) -> Option<Head> {
-        self.collections.get(&collection)?.heads.get(key).copied()
+    pub(crate) fn head(&self, collection: u32, key: &[u8]) -> Result<Option<Head>> {
+        let layers = self.layers(collection);
+        for tree in layers.trees.into_iter().flatten() {
+            if let Some(head) = tree.get(key) {
+                return Ok(Some(head));
+            }
+        }
+        match layers.base {
+            Some(base) => base.get(collection, key),
+            None => Ok(None),
+        }
+    }
+
+    fn layers(&self, collection: u32) -> Layers<'_> {
+        let frozen = self.frozen.as_ref().and_then(|frozen| frozen.layer.get(&collection));
+        let base = self.base.as_deref();
+        Layers { collection, trees: [self.delta.get(&collection), frozen], base }
     }
 
     /// How many live records a collection holds.
     pub(crate) fn live(&self, collection: u32) -> u64 {
-        self.collections.get(&collection).map_or(0, |records| records.live)
+        self.counts.get(&collection).map_or(0, |count| count.live)
     }
 
     /// How many records, tombstones included, all collections hold.
     pub(crate) fn len(&self) -> u64 {
-        self.collections.values().map(|records| records.heads.len() as u64).sum()
+        self.counts.values().map(|count| count.records).sum()
     }
 
-    /// Up to `limit` records of a range, tombstones included: the first ones, or with `reverse`
-    /// the last ones, in the order in which they are passed.
+    /// As many records of a range as the page holds, tombstones included: the first ones, or with
+    /// `reverse` the last ones, in the order in which they are passed.
     pub(crate) fn page(
         &self,
         collection: u32,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
+        range: Range<'_>,
         reverse: bool,
-        limit: usize,
-    ) -> Vec<(Box<[u8]>, Head)> {
-        let Some(records) = self.collections.get(&collection) else { return Vec::new() };
+        page: &mut Page,
+    ) -> Result<()> {
+        page.heads.clear();
+        page.last.clear();
         if is_empty(range) {
-            return Vec::new();
+            return Ok(());
         }
-        let found = records.heads.range::<[u8], _>(range);
-        if reverse {
-            found.rev().take(limit).map(|(key, head)| (key.clone(), *head)).collect()
-        } else {
-            found.take(limit).map(|(key, head)| (key.clone(), *head)).collect()
-        }
+        let mut merge = Merge::new(&self.layers(collection), range, reverse)?;
+        merge.fill(page.limit, &mut page.heads)?;
+        page.last.extend_from_slice(merge.key());
+        Ok(())
     }
 
-    /// Whether a record of the range was changed after `lsn`.
+    /// A record of the range that was changed after `lsn`, if there is one.
     pub(crate) fn changed_since(
         &self,
         collection: u32,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
+        range: Range<'_>,
         lsn: Lsn,
-    ) -> Option<(&[u8], Head)> {
-        let records = self.collections.get(&collection)?;
+    ) -> Result<Option<(Vec<u8>, Head)>> {
         if is_empty(range) {
-            return None;
+            return Ok(None);
         }
-        records
-            .heads
-            .range::<[u8], _>(range)
-            .find(|(_, head)| head.lsn() > lsn)
-            .map(|(key, head)| (&**key, *head))
+        let mut layers = self.layers(collection);
+        if layers.base.is_some_and(|base| base.lsn() <= lsn) {
+            layers.base = None;
+        }
+        let mut merge = Merge::new(&layers, range, false)?;
+        while let Some(head) = merge.next()? {
+            if head.lsn() > lsn {
+                return Ok(Some((merge.key().to_vec(), head)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether both hold the same records, each with the same newest change.
+    pub(crate) fn is_equal(&self, other: &Self) -> Result<bool> {
+        if self.lsn != other.lsn || self.counts != other.counts {
+            return Ok(false);
+        }
+        let ids: BTreeSet<u32> = self.counts.keys().copied().collect();
+        for id in ids {
+            let everything = (Bound::Unbounded, Bound::Unbounded);
+            let mut ours = Merge::new(&self.layers(id), everything, false)?;
+            let mut theirs = Merge::new(&other.layers(id), everything, false)?;
+            loop {
+                let heads = (ours.next()?, theirs.next()?);
+                match heads {
+                    (None, None) => break,
+                    (a, b) if a != b || ours.key() != theirs.key() => return Ok(false),
+                    (_, _) => {}
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Freezes what changed since the base was written, for a checkpoint to add it; or returns what
+    /// a checkpoint that failed left frozen.
+    pub(crate) fn freeze(&mut self) -> Frozen {
+        let frozen = self.frozen.take().unwrap_or_else(|| Frozen {
+            lsn: self.lsn,
+            layer: Arc::new(std::mem::take(&mut self.delta)),
+            base: self.base.clone(),
+            counts: self.counts.clone(),
+        });
+        self.frozen = Some(frozen.clone());
+        frozen
+    }
+
+    /// Replaces the base and what was frozen by a checkpoint of both; returns them, since giving
+    /// their memory back takes time that need not be spent under a lock.
+    pub(crate) fn install(&mut self, base: Arc<Base>) -> (Option<Frozen>, Option<Arc<Base>>) {
+        (self.frozen.take(), self.base.replace(base))
+    }
+
+    /// What the state stands on, if a checkpoint was written or read.
+    pub(crate) fn base(&self) -> Option<&Base> {
+        self.base.as_deref()
     }
 }
 
-/// `BTreeMap::range` panics on a range that ends before it begins.
-fn is_empty(range: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
+impl Frozen {
+    /// The last transaction in it.
+    pub(crate) const fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    fn layers(&self, collection: u32) -> Layers<'_> {
+        let trees = [self.layer.get(&collection), None];
+        Layers { collection, trees, base: self.base.as_deref() }
+    }
+}
+
+/// A range that ends before it begins holds nothing.
+fn is_empty(range: Range<'_>) -> bool {
     match range {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Included(start), Bound::Included(end)) => start > end,

@@ -2,80 +2,246 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
+use uuid::Uuid;
 
+use super::base::Base;
 use super::*;
-use crate::format::checkpoint::StateImage;
+use crate::format::checkpoint::{CHECKPOINT_HEADER_BYTES, CheckpointHeader};
+use crate::format::digest::StateDigest;
 use crate::format::image::Op;
+use crate::sys::mmap::Map;
+use crate::time::Timestamp;
 
-fn applied(key: &[u8], deleted: bool, position: u64) -> Applied<'_> {
-    Applied {
-        collection: 64,
-        key,
-        op: if deleted { Op::Delete } else { Op::Update },
-        position: Position::from_bits(position),
+const COLLECTION: u32 = 64;
+
+type Model = BTreeMap<Vec<u8>, Head>;
+
+/// Writes a record in a transaction of its own, as the store would.
+fn write(state: &mut State, model: &mut Model, key: &[u8], deleted: bool) {
+    let lsn = state.lsn.next();
+    let position = Position::from_bits(lsn.get());
+    let before = model.insert(key.to_vec(), Head::new(position, lsn, deleted));
+    let was_live = before.is_some_and(|before| !before.is_deleted());
+    let op = match (was_live, deleted) {
+        (true, true) => Op::Delete,
+        (true, false) => Op::Update,
+        (false, false) => Op::Create,
+        // Deleting what is not there is no change; here it makes a tombstone out of nothing.
+        (false, true) => {
+            model.insert(key.to_vec(), Head::new(position, lsn, false));
+            Op::Create
+        }
+    };
+    let previous = before.map_or(Position::NONE, |before| before.position);
+    apply(state, lsn, [Applied { collection: COLLECTION, key, op, position, previous }]);
+}
+
+/// The bytes of a checkpoint.
+fn checkpoint_bytes(frozen: &Frozen) -> (CheckpointHeader, Vec<u8>) {
+    let mut bytes = vec![0; CHECKPOINT_HEADER_BYTES];
+    let written = checkpoint::write(frozen, |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    });
+    let written = written.expect("written");
+    let header = CheckpointHeader {
+        store: Uuid::nil(),
+        timeline: 1,
+        frame_crc: 0,
+        lsn: frozen.lsn(),
+        frame: Position::NONE,
+        time: Timestamp::default(),
+        digest: StateDigest::default(),
+        directory: written.directory,
+        directory_length: written.directory_length,
+        directory_hash: written.directory_hash,
+    };
+    (header, bytes)
+}
+
+fn base_of((header, bytes): (CheckpointHeader, Vec<u8>)) -> Base {
+    let map = Arc::new(Map::of_bytes(&bytes).expect("memory"));
+    map.advance(bytes.len());
+    Base::new(Path::new("test.ckpt"), map, header).expect("consistent")
+}
+
+/// Writes a checkpoint and stands on it.
+fn checkpoint_in_memory(state: &mut State) {
+    let frozen = state.freeze();
+    state.install(Arc::new(base_of(checkpoint_bytes(&frozen))));
+}
+
+/// What happens to a state between two looks at it.
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<u8>, bool),
+    Freeze,
+    Install,
+    Reopen,
+}
+
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(0..3_u8, 1..5),
+        prop::collection::vec(0..3_u8, 1..4)
+            .prop_map(|tail| [&b"room-number:"[..], &tail].concat()),
+        (0..2000_u16).prop_map(|number| vec![(number % 251) as u8, (number % 7) as u8]),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        60 => (key(), any::<bool>()).prop_map(|(key, deleted)| Step::Write(key, deleted)),
+        1 => Just(Step::Freeze),
+        1 => Just(Step::Install),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+fn check(state: &State, model: &Model, from: &[u8], to: &[u8]) {
+    let live = model.values().filter(|head| !head.is_deleted()).count();
+    assert_eq!(state.live(COLLECTION), live as u64);
+    assert_eq!(state.len(), model.len() as u64);
+    for (key, head) in model {
+        assert_eq!(state.head(COLLECTION, key).expect("sound"), Some(*head));
+    }
+    assert_eq!(state.head(COLLECTION, from).expect("sound"), model.get(from).copied());
+    let bounds = [Bound::Unbounded, Bound::Included(from), Bound::Excluded(from)];
+    let ends = [Bound::Unbounded, Bound::Included(to), Bound::Excluded(to)];
+    for range in bounds.iter().flat_map(|start| ends.iter().map(move |end| (*start, *end))) {
+        let inside = |key: &[u8]| {
+            let after = match range.0 {
+                Bound::Unbounded => true,
+                Bound::Included(start) => key >= start,
+                Bound::Excluded(start) => key > start,
+            };
+            after
+                && match range.1 {
+                    Bound::Unbounded => true,
+                    Bound::Included(end) => key <= end,
+                    Bound::Excluded(end) => key < end,
+                }
+        };
+        let mut expected: Vec<(&[u8], Head)> =
+            model.iter().filter(|(key, _)| inside(key)).map(|(k, h)| (&k[..], *h)).collect();
+        for reverse in [false, true] {
+            for limit in [usize::MAX, expected.len() / 2] {
+                let mut page = Page::new(limit);
+                state.page(COLLECTION, range, reverse, &mut page).expect("sound");
+                let expected = expected.get(..limit.min(expected.len())).unwrap_or_default();
+                let heads: Vec<Head> = expected.iter().map(|(_, head)| *head).collect();
+                assert_eq!(page.heads, heads, "{range:?}, reverse: {reverse}");
+                if let (Some((key, _)), true) = (expected.last(), expected.len() == limit) {
+                    assert_eq!(page.last, *key);
+                }
+            }
+            expected.reverse();
+        }
+        let middle = Lsn::new(state.lsn.get() / 2);
+        let changed = state.changed_since(COLLECTION, range, middle).expect("sound");
+        let found = expected.iter().find(|(_, head)| head.lsn() > middle);
+        assert_eq!(changed, found.map(|(key, head)| (key.to_vec(), *head)));
     }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn a_state_equals_a_plain_map_before_and_after_a_checkpoint(
-        writes in prop::collection::vec(
-            (prop::collection::vec(0..4_u8, 1..4), any::<bool>()),
-            0..60,
-        ),
-        from in prop::collection::vec(0..4_u8, 0..3),
-        to in prop::collection::vec(0..4_u8, 0..3),
+    fn any_layers_of_a_state_equal_a_plain_map(
+        steps in prop::collection::vec(step(), 0..400),
+        from in key(),
+        to in key(),
     ) {
-        let mut state = State::default();
-        let mut model = BTreeMap::new();
-        for (index, (key, deleted)) in writes.iter().enumerate() {
-            let lsn = Lsn::new(index as u64 + 1);
-            apply(&mut state, lsn, [applied(key, *deleted, lsn.get())]);
-            model.insert(key.clone(), Head::new(Position::from_bits(lsn.get()), lsn, *deleted));
-        }
-        let bytes = state.to_image().encode().expect("encode");
-        let archived = StateImage::access(&bytes).expect("valid");
-        let reread = State::from_image(archived, state.lsn).expect("consistent");
-        let range = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
-        for state in [&state, &reread] {
-            let live = model.values().filter(|head| !head.is_deleted()).count();
-            prop_assert_eq!(state.live(64), live as u64);
-            prop_assert_eq!(state.len(), model.len() as u64);
-            let found = state.page(64, range, false, usize::MAX);
-            let expected: Vec<_> = model
-                .iter()
-                .filter(|(key, _)| **key >= from && **key < to)
-                .map(|(key, head)| (key.clone().into_boxed_slice(), *head))
-                .collect();
-            prop_assert_eq!(&found, &expected);
-            let mut backwards = state.page(64, range, true, usize::MAX);
-            backwards.reverse();
-            prop_assert_eq!(&backwards, &expected);
-            for (key, head) in &model {
-                prop_assert_eq!(state.head(64, key), Some(*head));
+        let (mut state, mut model) = (State::default(), Model::new());
+        let mut frozen = None;
+        for step in steps {
+            match step {
+                Step::Write(key, deleted) => write(&mut state, &mut model, &key, deleted),
+                Step::Freeze => frozen = Some(state.freeze()),
+                Step::Install => {
+                    if let Some(frozen) = frozen.take() {
+                        check(&state, &model, &from, &to);
+                        state.install(Arc::new(base_of(checkpoint_bytes(&frozen))));
+                    }
+                }
+                Step::Reopen => {
+                    frozen = None;
+                    checkpoint_in_memory(&mut state);
+                    let base = base_of(checkpoint_bytes(&state.freeze()));
+                    let reopened = State::from_base(base);
+                    assert!(state.is_equal(&reopened).expect("sound"));
+                    state = reopened;
+                }
             }
         }
+        check(&state, &model, &from, &to);
     }
 }
 
+/// A state of many records in several blocks and leaves.
+fn large() -> (State, Model) {
+    let (mut state, mut model) = (State::default(), Model::new());
+    for number in 0..1500_u32 {
+        let key = format!("record-{:08x}", number.wrapping_mul(0x9e37_79b9));
+        write(&mut state, &mut model, key.as_bytes(), false);
+    }
+    (state, model)
+}
+
 #[test]
-fn a_checkpoint_that_contradicts_itself_is_refused() {
-    let mut state = State::default();
-    apply(&mut state, Lsn::new(1), [applied(b"a", false, 1), applied(b"b", false, 2)]);
-    let broken = |change: fn(&mut crate::format::checkpoint::CollectionImage)| {
-        let mut image = state.to_image();
-        image.collections.iter_mut().for_each(change);
-        let bytes = image.encode().expect("encode");
-        State::from_image(StateImage::access(&bytes).expect("valid"), state.lsn).err()
-    };
-    assert_eq!(broken(|_| {}), None);
-    assert!(broken(|image| image.keys.reverse()).is_some());
-    assert!(broken(|image| image.key_ends = vec![1, 9]).is_some());
-    assert!(broken(|image| image.key_ends = vec![0, 2]).is_some());
-    assert!(broken(|image| image.versions = vec![4, 4]).is_some());
-    assert!(broken(|image| image.versions.clear()).is_some());
+fn many_records_are_found_in_memory_and_in_a_base() {
+    let (mut state, mut model) = large();
+    check(&state, &model, b"record-3", b"record-7");
+    checkpoint_in_memory(&mut state);
+    check(&state, &model, b"record-3", b"record-7");
+    for number in (0..1500_u32).step_by(7) {
+        let key = format!("record-{:08x}", number.wrapping_mul(0x9e37_79b9));
+        write(&mut state, &mut model, key.as_bytes(), number % 2 == 0);
+    }
+    check(&state, &model, b"record-3", b"record-7");
+}
+
+#[test]
+fn keys_of_the_largest_size_have_a_block_each() {
+    let (mut state, mut model) = (State::default(), Model::new());
+    for byte in 0..5 {
+        write(&mut state, &mut model, &vec![byte; crate::format::change::KEY_BYTES_MAX], false);
+        write(&mut state, &mut model, &[byte], false);
+    }
+    checkpoint_in_memory(&mut state);
+    check(&state, &model, &[1], &[3; 9]);
+}
+
+#[test]
+fn a_flipped_bit_of_a_checkpoint_is_an_error_and_never_another_record() {
+    let (mut state, model) = large();
+    let (header, sound) = checkpoint_bytes(&state.freeze());
+    let mut refused = 0;
+    for at in (CHECKPOINT_HEADER_BYTES..sound.len()).step_by(397) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let map = Arc::new(Map::of_bytes(&bytes).expect("memory"));
+        map.advance(bytes.len());
+        let Ok(base) = Base::new(Path::new("test.ckpt"), map, header) else {
+            refused += 1;
+            continue;
+        };
+        let state = State::from_base(base);
+        for (key, head) in &model {
+            match state.head(COLLECTION, key) {
+                Ok(found) => assert_eq!(found, Some(*head)),
+                Err(error) => {
+                    assert_eq!(error.code().id, crate::error::code::CHECKPOINT_DAMAGED.id);
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! When a checkpoint is due, and the thread that then writes it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -8,37 +9,72 @@ use crate::error::Result;
 use crate::lsn::Lsn;
 use crate::sys::thread;
 
+/// What it costs to replay a change, in bytes of journal that could be checked in the same time.
+const CHANGE_COST_BYTES: u64 = 640;
+
 /// How much journal stands behind the newest checkpoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Behind {
+    /// Behind this much, counted in [`cost`], a checkpoint is due.
+    due_at: AtomicU64,
     bytes: AtomicU64,
+    changes: AtomicU64,
     checkpoint: AtomicU64,
+    /// Whether one was asked for that has not begun yet.
+    asked: AtomicBool,
+}
+
+/// A part of the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) bytes: u64,
+    pub(crate) changes: u64,
 }
 
 impl Behind {
-    pub(crate) fn new(checkpoint: Lsn) -> Self {
-        Self { bytes: AtomicU64::new(0), checkpoint: AtomicU64::new(checkpoint.get()) }
+    /// A checkpoint is due behind `due_at` bytes of journal, or as many changes as take as long to
+    /// replay; and not before twice the size of the checkpoint, so that writing checkpoints never
+    /// costs much more than writing the journal.
+    pub(crate) fn new(due_at: u64, checkpoint: Lsn, checkpoint_bytes: u64) -> Self {
+        Self {
+            due_at: AtomicU64::new(due_at.max(checkpoint_bytes.saturating_mul(2))),
+            bytes: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            checkpoint: AtomicU64::new(checkpoint.get()),
+            asked: AtomicBool::new(false),
+        }
     }
 
-    /// Counts an appended frame; says whether a checkpoint is due.
-    pub(crate) fn add(&self, bytes: u64, due_at: u64) -> bool {
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        before < due_at && before + bytes >= due_at
+    /// Counts an appended frame; says whether a checkpoint is to be asked for.
+    pub(crate) fn add(&self, frame: Stretch) -> bool {
+        // The writer alone adds; what a checkpoint takes away meanwhile makes this a lower bound.
+        let bytes = self.bytes.fetch_add(frame.bytes, Relaxed) + frame.bytes;
+        let changes = self.changes.fetch_add(frame.changes, Relaxed) + frame.changes;
+        let cost = bytes.max(changes.saturating_mul(CHANGE_COST_BYTES));
+        cost >= self.due_at.load(Relaxed) && !self.asked.swap(true, Relaxed)
     }
 
-    /// How many bytes of journal stand behind the newest checkpoint.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    /// What stands behind the newest checkpoint.
+    pub(crate) fn stretch(&self) -> Stretch {
+        Stretch { bytes: self.bytes.load(Relaxed), changes: self.changes.load(Relaxed) }
+    }
+
+    /// Notes that a checkpoint begins; what it covers is to be given to [`cover`](Self::cover).
+    pub(crate) fn begin(&self) -> Stretch {
+        self.asked.store(false, Relaxed);
+        self.stretch()
     }
 
     /// Notes that a checkpoint was written.
-    pub(crate) fn reset(&self, lsn: Lsn) {
-        self.bytes.store(0, Ordering::Relaxed);
-        self.checkpoint.store(lsn.get(), Ordering::Relaxed);
+    pub(crate) fn cover(&self, covered: Stretch, lsn: Lsn, due_at: u64, checkpoint_bytes: u64) {
+        self.bytes.fetch_sub(covered.bytes, Relaxed);
+        self.changes.fetch_sub(covered.changes, Relaxed);
+        self.due_at.store(due_at.max(checkpoint_bytes.saturating_mul(2)), Relaxed);
+        self.checkpoint.store(lsn.get(), Relaxed);
     }
 
     pub(crate) fn checkpoint(&self) -> Lsn {
-        Lsn::new(self.checkpoint.load(Ordering::Relaxed))
+        Lsn::new(self.checkpoint.load(Relaxed))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::background::Stretch;
 use super::catalogue::{COLLECTIONS, CatalogueRecord};
 use super::engine::{Engine, Section, lock};
 use super::options::Durability;
@@ -14,7 +15,7 @@ use crate::format::image::{CodecId, Image, Op};
 use crate::journal::segment::Tail;
 use crate::journal::writer::NewFrame;
 use crate::lsn::{Lsn, Position};
-use crate::state::{Applied, Head, State, apply};
+use crate::state::{Applied, Head, apply};
 use crate::time::Timestamp;
 
 /// What a commit wrote.
@@ -223,9 +224,13 @@ pub(crate) fn append(engine: &Engine, transaction: &Transaction<'_>) -> Result<C
         key: change.key,
         op: change.op,
         position: *position,
+        previous: change.previous,
     });
     apply(&mut engine.state_mut(), lsn, applied);
-    engine.note_appended(end.end.bits() - end.frame.bits());
+    engine.note_appended(Stretch {
+        bytes: end.end.bits() - end.frame.bits(),
+        changes: changes.len() as u64,
+    });
     let user_changes = captured.len() - records.len();
     Ok(Commit { lsn, time, changes: u32::try_from(user_changes).unwrap_or(u32::MAX), value: () })
 }
@@ -304,10 +309,9 @@ pub(crate) fn validate(
     transaction: &Transaction<'_>,
     names: &Names,
 ) -> Result<()> {
-    let state = engine.state();
     let mut conflicts = Vec::new();
     for (slot, expectation) in transaction.expectations() {
-        let head = live_head(&state, names, slot);
+        let head = live_head(engine, names, slot)?;
         let lsn = head.map_or(Lsn::ZERO, |head| head.lsn());
         let holds = match expectation {
             Expectation::Version(expected) => lsn == *expected,
@@ -319,12 +323,13 @@ pub(crate) fn validate(
     if !conflicts.is_empty() {
         return Err(refusal(&code::EXPECTATION_FAILED, "is not as expected", conflicts));
     }
-    if state.lsn == transaction.snapshot {
+    if engine.state().lsn == transaction.snapshot {
         return Ok(());
     }
     let reads = transaction.reads();
     for slot in &reads.records {
-        if let Some(head) = state.head(names.id(slot.collection), &slot.key)
+        let id = names.id(slot.collection);
+        if let Some(head) = engine.index(|state| state.head(id, &slot.key))?
             && head.lsn() > transaction.snapshot
         {
             conflicts.push(transaction.conflict(slot, head.lsn()));
@@ -332,9 +337,11 @@ pub(crate) fn validate(
     }
     for (collection, range) in &reads.ranges {
         let id = names.id(*collection);
-        if let Some((key, head)) = state.changed_since(id, range.as_bounds(), transaction.snapshot)
+        let (bounds, snapshot) = (range.as_bounds(), transaction.snapshot);
+        if let Some((key, head)) =
+            engine.index(|state| state.changed_since(id, bounds, snapshot))?
         {
-            let slot = Slot { collection: *collection, key: key.to_vec() };
+            let slot = Slot { collection: *collection, key };
             conflicts.push(transaction.conflict(&slot, head.lsn()));
         }
     }
@@ -360,8 +367,9 @@ fn refusal(code: &'static crate::error::Code, what: &str, conflicts: Vec<Conflic
     Error::new(code, format!("{first}{more}")).with_conflicts(conflicts)
 }
 
-fn live_head(state: &State, names: &Names, slot: &Slot) -> Option<Head> {
-    state.head(names.id(slot.collection), &slot.key).filter(|head| !head.is_deleted())
+fn live_head(engine: &Engine, names: &Names, slot: &Slot) -> Result<Option<Head>> {
+    let head = engine.index(|state| state.head(names.id(slot.collection), &slot.key))?;
+    Ok(head.filter(|head| !head.is_deleted()))
 }
 
 /// The records of new collections, as they will stand in `$collections`.
@@ -407,7 +415,7 @@ fn capture<'a>(
     }
     for write in transaction.writes() {
         let collection = names.id(write.slot.collection);
-        let head = engine.state().head(collection, &write.slot.key);
+        let head = engine.index(|state| state.head(collection, &write.slot.key))?;
         let before = match head.filter(|head| !head.is_deleted()) {
             Some(head) => engine.change_of(collection, &write.slot.key, head.position)?.1.after,
             None => None,

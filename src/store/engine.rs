@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::background::{Behind, Checkpointer};
+use super::background::{Behind, Checkpointer, Stretch};
 use super::catalogue::Catalogue;
 use super::options::Durability;
 use crate::error::{Error, Result, code};
@@ -30,7 +30,7 @@ pub(crate) struct Engine {
     pub(crate) journal: Arc<Journal>,
     pub(crate) catalogue: Catalogue,
     pub(crate) durability: Durability,
-    pub(crate) notices: Vec<Notice>,
+    pub(crate) notices: Mutex<Vec<Notice>>,
     pub(crate) checkpoint_bytes: u64,
     pub(crate) behind: Behind,
     /// Held while a checkpoint is written: two at once would write the same temporary file.
@@ -85,8 +85,8 @@ pub(crate) struct Parts {
     pub(crate) durability: Durability,
     pub(crate) notices: Vec<Notice>,
     pub(crate) checkpoint_bytes: u64,
-    /// The LSN of the checkpoint that opening started from.
-    pub(crate) checkpoint_lsn: Lsn,
+    /// The checkpoint that opening started from: its LSN and its bytes.
+    pub(crate) checkpoint: (Lsn, u64),
     pub(crate) writing: Option<Writing>,
 }
 
@@ -99,9 +99,9 @@ impl Engine {
             journal: parts.journal,
             catalogue: parts.catalogue,
             durability: parts.durability,
-            notices: parts.notices,
+            notices: Mutex::new(parts.notices),
             checkpoint_bytes: parts.checkpoint_bytes,
-            behind: Behind::new(parts.checkpoint_lsn),
+            behind: Behind::new(parts.checkpoint_bytes, parts.checkpoint.0, parts.checkpoint.1),
             checkpointing: Mutex::new(()),
             state: RwLock::new(parts.state),
             visible: AtomicU64::new(head.get()),
@@ -118,6 +118,19 @@ impl Engine {
 
     pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks something up in the index. Where a block of the base turns out to be damaged, the
+    /// state is folded anew from the journal, and looked into again.
+    pub(crate) fn index<T>(&self, mut read: impl FnMut(&State) -> Result<T>) -> Result<T> {
+        let found = read(&self.state());
+        match found {
+            Err(error) if error.code().id == code::CHECKPOINT_DAMAGED.id => {
+                self.rebuild_state(&error)?;
+                read(&self.state())
+            }
+            Ok(_) | Err(_) => found,
+        }
     }
 
     /// The newest transaction that readers may see.
@@ -156,9 +169,9 @@ impl Engine {
         self.writing.is_some()
     }
 
-    /// Counts appended bytes, and asks for a checkpoint when one is due.
-    pub(crate) fn note_appended(&self, bytes: u64) {
-        if self.behind.add(bytes, self.checkpoint_bytes)
+    /// Counts an appended frame, and asks for a checkpoint when one is due.
+    pub(crate) fn note_appended(&self, frame: Stretch) {
+        if self.behind.add(frame)
             && let Some(writing) = &self.writing
             && let Some(checkpointer) = &lock(&writing.background).checkpointer
         {
@@ -168,17 +181,20 @@ impl Engine {
 
     /// The change that made a record what it was at `lsn`; `None` if it did not exist then. Walks
     /// the record's versions from the newest back: the cost is theirs alone.
+    ///
+    /// `is_it` knows the record's changes: an index that leads elsewhere must not be believed.
     pub(crate) fn version_at(
         &self,
         head: Head,
         lsn: Lsn,
+        is_it: impl Fn(&Change<'_>) -> bool,
     ) -> Result<Option<(Frame<'_>, Change<'_>)>> {
-        if head.is_deleted() && head.lsn() <= lsn {
-            return Ok(None);
-        }
         let mut position = head.position;
         while !position.is_none() {
             let (frame, change) = self.journal.change(position)?;
+            if !is_it(&change) {
+                return Err(self.misled(&frame));
+            }
             if frame.header.lsn <= lsn {
                 return Ok((change.op != Op::Delete).then_some((frame, change)));
             }
@@ -195,11 +211,12 @@ impl Engine {
         position: Position,
     ) -> Result<(Frame<'_>, Change<'_>)> {
         let (frame, change) = self.journal.change(position)?;
-        if change.collection == collection && change.key == key {
-            return Ok((frame, change));
-        }
+        if change.is_of(collection, key) { Ok((frame, change)) } else { Err(self.misled(&frame)) }
+    }
+
+    fn misled(&self, frame: &Frame<'_>) -> Error {
         let what = "index, which leads to another record,";
-        Err(self.journal.damaged(&frame, crate::format::cursor::Malformed { offset: 0, what }))
+        self.journal.damaged(frame, crate::format::cursor::Malformed { offset: 0, what })
     }
 
     /// Refuses a moment that the journal does not hold, and names the window.

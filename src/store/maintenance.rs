@@ -1,5 +1,6 @@
 //! Checkpoints: written in the background and on closing, read on opening, thrown away on doubt.
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,16 +10,17 @@ use super::Store;
 use super::background::Checkpointer;
 use super::catalogue::{COLLECTIONS, Catalogue};
 use super::engine::{Engine, lock};
-use super::replay::learn_record;
+use super::replay::{learn_record, replay};
 use crate::error::{Error, Result, code};
-use crate::format::checkpoint::{CHECKPOINT_HEADER_BYTES, CheckpointHeader, StateImage};
+use crate::format::checkpoint::{CHECKPOINT_HEADER_BYTES, CheckpointHeader};
 use crate::format::digest::StateDigest;
 use crate::format::names;
 use crate::journal::Journal;
 use crate::journal::recover::Notice;
 use crate::lsn::Lsn;
-use crate::state::State;
-use crate::sys::{self, Access, Entry};
+use crate::state::base::Base;
+use crate::state::{Frozen, Page, State, checkpoint};
+use crate::sys::{self, Access, Entry, MapAccess};
 
 /// Closing writes a checkpoint if this much journal stands behind the last one.
 const CHECKPOINT_BYTES_ON_CLOSE: u64 = 4 << 20;
@@ -45,6 +47,8 @@ pub(crate) struct Loaded {
     pub(crate) digest: StateDigest,
     /// The LSN of the checkpoint; zero if there was none.
     pub(crate) lsn: Lsn,
+    /// Its bytes.
+    pub(crate) bytes: u64,
 }
 
 impl Store {
@@ -73,24 +77,54 @@ pub(crate) fn start_checkpointer(engine: &Arc<Engine>) -> Result<Checkpointer> {
 impl Engine {
     pub(crate) fn write_checkpoint(&self) -> Result<CheckpointInfo> {
         let _alone = lock(&self.checkpointing);
-        let (image, lsn, records) = {
-            let state = self.state();
-            (state.to_image(), state.lsn, state.len())
-        };
-        let path = names::checkpoint(&self.root, lsn);
+        let head = self.state().lsn;
+        let mut written = false;
+        loop {
+            if let Some(info) = self.checkpoint_at(head) {
+                return Ok(CheckpointInfo { written, ..info });
+            }
+            let covered = self.behind.begin();
+            let frozen = self.state_mut().freeze();
+            let base = match self.publish_checkpoint(&frozen) {
+                Err(error) if error.code().id == code::CHECKPOINT_DAMAGED.id => {
+                    self.rebuild_state(&error)?;
+                    continue;
+                }
+                published => published?,
+            };
+            let (lsn, bytes) = (base.lsn(), base.bytes());
+            // Given back after the lock: it may be hundreds of thousands of keys.
+            let replaced = self.state_mut().install(Arc::new(base));
+            drop(replaced);
+            drop(frozen);
+            self.behind.cover(covered, lsn, self.checkpoint_bytes, bytes);
+            self.remove_old_checkpoints()?;
+            written = true;
+        }
+    }
+
+    /// The checkpoint that the state stands on, if it is none older than `head`.
+    fn checkpoint_at(&self, head: Lsn) -> Option<CheckpointInfo> {
+        let state = self.state();
+        let (lsn, bytes, records) = state
+            .base()
+            .map_or((Lsn::ZERO, 0, 0), |base| (base.lsn(), base.bytes(), base.records()));
+        (lsn >= head).then_some(CheckpointInfo { lsn, records, bytes, written: false })
+    }
+
+    fn publish_checkpoint(&self, frozen: &Frozen) -> Result<Base> {
         let disk = &*self.journal.mould.disk;
-        if lsn == Lsn::ZERO {
-            return Ok(CheckpointInfo { lsn, records, bytes: 0, written: false });
-        }
-        if disk.entry(&path)? == Entry::File {
-            let bytes = disk.open(&path, Access::Read)?.length()?;
-            return Ok(CheckpointInfo { lsn, records, bytes, written: false });
-        }
+        let lsn = frozen.lsn();
         // A checkpoint ahead of the durable journal would hold what a power cut takes back.
         self.journal.sync.wait(lsn)?;
         let frame = self.journal.find(lsn)?;
-        let body = image.encode().map_err(|source| {
-            Error::new(&code::ENCODE, "the checkpoint can't be written").with_source(source)
+        let path = names::checkpoint(&self.root, lsn);
+        let staged = sys::atomic::Staged::create(disk, &path, 0)?;
+        let mut place = CHECKPOINT_HEADER_BYTES as u64;
+        let written = checkpoint::write(frozen, |piece| {
+            staged.write_at(place, piece)?;
+            place += piece.len() as u64;
+            Ok(())
         })?;
         let header = CheckpointHeader {
             store: self.identity.store,
@@ -100,14 +134,32 @@ impl Engine {
             frame: frame.position,
             time: frame.header.time,
             digest: frame.header.digest,
-            body_length: body.len() as u64,
-            body_hash: *blake3::hash(&body).as_bytes(),
+            directory: written.directory,
+            directory_length: written.directory_length,
+            directory_hash: written.directory_hash,
         };
-        sys::atomic::publish(disk, &path, &[header.encode().as_slice(), &body])?;
-        self.behind.reset(lsn);
-        self.remove_old_checkpoints()?;
-        let bytes = (CHECKPOINT_HEADER_BYTES + body.len()) as u64;
-        Ok(CheckpointInfo { lsn, records, bytes, written: true })
+        staged.write_at(0, header.encode().as_slice())?;
+        staged.publish()?;
+        read(&self.journal, &path, lsn)
+    }
+
+    /// Folds the state anew from the journal, since a block of the base turned out to be damaged.
+    pub(crate) fn rebuild_state(&self, damage: &Error) -> Result<()> {
+        let mut state = self.state_mut();
+        let Some(path) = state.base().map(|base| base.path().to_owned()) else { return Ok(()) };
+        if damage.place().path.as_deref() != Some(&*path) {
+            // Somebody else has done it meanwhile.
+            return Ok(());
+        }
+        let mut rebuilt = State::default();
+        let nothing = StateDigest::default();
+        replay(&self.journal, &self.catalogue, &mut rebuilt, nothing, state.lsn)?;
+        if self.is_writer() {
+            set_aside(&self.journal, &path)?;
+        }
+        *state = rebuilt;
+        lock(&self.notices).push(rebuilt_notice(damage));
+        Ok(())
     }
 
     fn remove_old_checkpoints(&self) -> Result<()> {
@@ -120,7 +172,7 @@ impl Engine {
     }
 
     pub(crate) fn checkpoint_on_close(&self) -> Result<()> {
-        if self.behind.bytes() < CHECKPOINT_BYTES_ON_CLOSE {
+        if self.behind.stretch().bytes < CHECKPOINT_BYTES_ON_CLOSE {
             return Ok(());
         }
         match self.write_checkpoint() {
@@ -130,6 +182,10 @@ impl Engine {
             Err(error) => Err(error),
         }
     }
+}
+
+fn rebuilt_notice(error: &Error) -> Notice {
+    Notice::new(format!("[{}] {error}; the state is rebuilt from the journal", error.code().id))
 }
 
 /// The checkpoints of a store by LSN, oldest first.
@@ -150,21 +206,10 @@ pub(crate) fn load(
     let mould = &journal.mould;
     for lsn in found(journal)?.into_iter().rev() {
         let path = names::checkpoint(&mould.root, lsn);
-        match read(journal, &path, lsn) {
-            Ok(loaded) => {
-                for (key, head) in loaded.state.page(COLLECTIONS, EVERYTHING, false, usize::MAX) {
-                    let (frame, change) = journal.change(head.position)?;
-                    if let Some(image) = change.after {
-                        learn_record(catalogue, &key, image, frame.header.lsn)?;
-                    }
-                }
-                return Ok(loaded);
-            }
+        match take(journal, catalogue, &path, lsn) {
+            Ok(loaded) => return Ok(loaded),
             Err(error) => {
-                let code = error.code().id;
-                notices.push(Notice::new(format!(
-                    "[{code}] {error}; the state is rebuilt from the journal"
-                )));
+                notices.push(rebuilt_notice(&error));
                 if may_set_aside {
                     set_aside(journal, &path)?;
                 }
@@ -174,8 +219,22 @@ pub(crate) fn load(
     Ok(Loaded::default())
 }
 
-const EVERYTHING: (std::ops::Bound<&[u8]>, std::ops::Bound<&[u8]>) =
-    (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
+/// The state that a checkpoint holds, its collections being learned.
+fn take(journal: &Journal, catalogue: &Catalogue, path: &Path, lsn: Lsn) -> Result<Loaded> {
+    let base = read(journal, path, lsn)?;
+    let (digest, bytes) = (base.header.digest, base.bytes());
+    let state = State::from_base(base);
+    let mut page = Page::new(usize::MAX);
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    state.page(COLLECTIONS, everything, false, &mut page)?;
+    for head in &page.heads {
+        let (frame, change) = journal.change(head.position)?;
+        if let Some(image) = change.after {
+            learn_record(catalogue, change.key, image, frame.header.lsn)?;
+        }
+    }
+    Ok(Loaded { state, digest, lsn, bytes })
+}
 
 fn set_aside(journal: &Journal, path: &Path) -> Result<()> {
     let (disk, root) = (&*journal.mould.disk, &journal.mould.root);
@@ -187,7 +246,8 @@ fn set_aside(journal: &Journal, path: &Path) -> Result<()> {
     disk.sync_dir(&directory)
 }
 
-fn read(journal: &Journal, path: &Path, lsn: Lsn) -> Result<Loaded> {
+/// Maps a checkpoint and checks all but its blocks.
+fn read(journal: &Journal, path: &Path, lsn: Lsn) -> Result<Base> {
     let wrong = |what: &str| {
         Error::new(&code::CHECKPOINT_DAMAGED, format!("the checkpoint's {what} is wrong"))
             .at_path(path)
@@ -195,28 +255,22 @@ fn read(journal: &Journal, path: &Path, lsn: Lsn) -> Result<Loaded> {
     let mould = &journal.mould;
     let file = mould.disk.open(path, Access::Read)?;
     let length = usize::try_from(file.length()?).map_err(|_| wrong("length"))?;
-    let bytes = sys::read_range(&*file, 0, length)?;
-    let header = CheckpointHeader::parse(&bytes).map_err(|malformed| wrong(malformed.what))?;
-    let body = bytes.get(CHECKPOINT_HEADER_BYTES..).unwrap_or_default();
+    let header = sys::read_range(&*file, 0, CHECKPOINT_HEADER_BYTES)?;
+    let header = CheckpointHeader::parse(&header).map_err(|malformed| wrong(malformed.what))?;
     let identity = &mould.identity;
     if header.store != identity.store || header.timeline != identity.timeline {
         return Err(wrong("store"));
     }
-    if header.lsn != lsn || header.body_length != body.len() as u64 {
-        return Err(wrong("length or LSN"));
+    if header.lsn != lsn {
+        return Err(wrong("LSN"));
     }
-    if *blake3::hash(body).as_bytes() != header.body_hash {
-        return Err(wrong("hash"));
-    }
+    let map = file.map(length, MapAccess::Read)?;
+    map.advance(length);
+    let base = Base::new(path, map, header).map_err(wrong)?;
     // Damage of the journal is found where it is read; here it only means: do not believe.
     let Ok(frame) = journal.find(lsn) else { return Err(wrong("place in the journal")) };
     let agrees = frame.position == header.frame
         && frame.header.crc == header.frame_crc
         && frame.header.digest == header.digest;
-    if !agrees {
-        return Err(wrong("transaction"));
-    }
-    let image = StateImage::access(body).map_err(|source| wrong("archive").with_source(source))?;
-    let state = State::from_image(image, lsn).map_err(wrong)?;
-    Ok(Loaded { state, digest: header.digest, lsn })
+    if agrees { Ok(base) } else { Err(wrong("transaction")) }
 }

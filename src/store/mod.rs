@@ -195,10 +195,10 @@ impl Store {
         self.engine.journal.sync.durable()
     }
 
-    /// What opening found or did that a person should know.
+    /// What opening, or reading since, found or did that a person should know.
     #[must_use]
-    pub fn notices(&self) -> &[Notice] {
-        &self.engine.notices
+    pub fn notices(&self) -> Vec<Notice> {
+        engine::lock(&self.engine.notices).clone()
     }
 
     /// Runs the closure in a transaction and commits it; after a conflict with another transaction,

@@ -178,7 +178,7 @@ fn fold(options: &Options, opened: &Opened, identity: StoreHeader) -> Result<Par
         durability: options.durability,
         notices,
         checkpoint_bytes: options.checkpoint_bytes,
-        checkpoint_lsn: loaded.lsn,
+        checkpoint: (loaded.lsn, loaded.bytes),
         writing: None,
     })
 }

@@ -334,7 +334,7 @@ impl Store {
     ) -> Result<History<'_>> {
         check_key(key.as_ref())?;
         let id = self.engine.catalogue.by_name(collection.name()).map(|entry| entry.id);
-        Ok(self.versions(id, key.as_ref()))
+        self.versions(id, key.as_ref())
     }
 
     /// [`history`](Self::history), by name and bytes.
@@ -344,14 +344,17 @@ impl Store {
     pub fn record_history(&self, collection: &str, key: &[u8]) -> Result<History<'_>> {
         check_key(key)?;
         let id = self.engine.catalogue.existing(collection)?.id;
-        Ok(self.versions(Some(id), key))
+        self.versions(Some(id), key)
     }
 
-    fn versions(&self, collection: Option<u32>, key: &[u8]) -> History<'_> {
+    fn versions(&self, collection: Option<u32>, key: &[u8]) -> Result<History<'_>> {
         let engine = &*self.engine;
-        let head = collection.and_then(|collection| engine.state().head(collection, key));
+        let head = match collection {
+            Some(collection) => engine.index(|state| state.head(collection, key))?,
+            None => None,
+        };
         let next = head.map_or(Position::NONE, |head| head.position);
-        History { engine, next, until: engine.visible() }
+        Ok(History { engine, next, until: engine.visible() })
     }
 
     /// The transactions of a range, as far as they are published.

@@ -9,7 +9,7 @@ use crate::format::change::Change;
 use crate::format::frame::Frame;
 use crate::format::image::Image;
 use crate::lsn::Lsn;
-use crate::state::Head;
+use crate::state::{Head, Page};
 use crate::time::Timestamp;
 
 /// A record at one moment. Key and value are borrowed, from the mapped journal where possible.
@@ -63,28 +63,23 @@ pub(crate) fn read<'a>(
     key: &[u8],
     lsn: Lsn,
 ) -> Result<Option<Record<'a>>> {
-    let head = engine.state().head(collection, key);
-    match head {
-        Some(head) => at(engine, collection, key, head, lsn),
+    match engine.index(|state| state.head(collection, key))? {
+        Some(head) => at(engine, head, lsn, |change| change.is_of(collection, key)),
         None => Ok(None),
     }
 }
 
-fn at<'a>(
-    engine: &'a Engine,
-    collection: u32,
-    key: &[u8],
+/// The version of a record at `lsn`. `is_it` knows the record's changes.
+fn at(
+    engine: &Engine,
     head: Head,
     lsn: Lsn,
-) -> Result<Option<Record<'a>>> {
-    if head.lsn() <= lsn {
-        if head.is_deleted() {
-            return Ok(None);
-        }
-        let (frame, change) = engine.change_of(collection, key, head.position)?;
-        return Ok(Record::new(&frame, &change));
+    is_it: impl Fn(&Change<'_>) -> bool,
+) -> Result<Option<Record<'_>>> {
+    if head.is_deleted() && head.lsn() <= lsn {
+        return Ok(None);
     }
-    let version = engine.version_at(head, lsn)?;
+    let version = engine.version_at(head, lsn, is_it)?;
     Ok(version.and_then(|(frame, change)| Record::new(&frame, &change)))
 }
 
@@ -102,9 +97,15 @@ pub struct Scan<'a> {
     lsn: Lsn,
     /// What no page was fetched of yet.
     rest: Option<KeyRange>,
-    front: VecDeque<(Box<[u8]>, Head)>,
+    front: VecDeque<Head>,
     /// In descending order: the next one from behind stands first.
-    back: VecDeque<(Box<[u8]>, Head)>,
+    back: VecDeque<Head>,
+    /// Reused.
+    page: Page,
+    /// The whole range, and the keys between which lies what was not returned yet.
+    bounds: KeyRange,
+    after: Option<&'a [u8]>,
+    before: Option<&'a [u8]>,
 }
 
 impl<'a> Scan<'a> {
@@ -113,9 +114,13 @@ impl<'a> Scan<'a> {
             engine,
             collection,
             lsn,
+            bounds: range.clone(),
+            after: None,
+            before: None,
             rest: Some(range),
             front: VecDeque::new(),
             back: VecDeque::new(),
+            page: Page::new(PAGE),
         }
     }
 
@@ -125,53 +130,64 @@ impl<'a> Scan<'a> {
             engine,
             collection: 0,
             lsn,
+            bounds: KeyRange::all(),
+            after: None,
+            before: None,
             rest: None,
             front: VecDeque::new(),
             back: VecDeque::new(),
+            page: Page::new(PAGE),
         }
     }
 
-    fn fetch(&mut self, reverse: bool) {
-        let Some(range) = &mut self.rest else { return };
-        let page = self.engine.state().page(self.collection, range.as_bounds(), reverse, PAGE);
-        match page.last() {
-            Some((key, _)) if page.len() == PAGE => {
-                if reverse {
-                    range.end_before(key);
-                } else {
-                    range.start_behind(key);
-                }
-            }
-            Some(_) | None => self.rest = None,
+    fn fetch(&mut self, reverse: bool) -> Result<()> {
+        let Some(range) = &mut self.rest else { return Ok(()) };
+        let (collection, page) = (self.collection, &mut self.page);
+        self.engine.index(|state| state.page(collection, range.as_bounds(), reverse, page))?;
+        if !page.is_full() {
+            self.rest = None;
+        } else if reverse {
+            range.end_before(&page.last);
+        } else {
+            range.start_behind(&page.last);
         }
         if reverse {
-            self.back.extend(page);
+            self.back.extend(&page.heads);
         } else {
-            self.front.extend(page);
+            self.front.extend(&page.heads);
         }
+        Ok(())
     }
 
-    fn pop(&mut self, reverse: bool) -> Option<(Box<[u8]>, Head)> {
+    fn pop(&mut self, reverse: bool) -> Result<Option<Head>> {
         let near = if reverse { &self.back } else { &self.front };
         if near.is_empty() {
-            self.fetch(reverse);
+            self.fetch(reverse)?;
         }
-        if reverse {
+        Ok(if reverse {
             self.back.pop_front().or_else(|| self.front.pop_back())
         } else {
             self.front.pop_front().or_else(|| self.back.pop_back())
-        }
+        })
     }
 
-    fn step(&mut self, reverse: bool) -> Option<Result<Record<'a>>> {
-        loop {
-            let (key, head) = self.pop(reverse)?;
-            match at(self.engine, self.collection, &key, head, self.lsn) {
-                Ok(Some(record)) => return Some(Ok(record)),
-                Ok(None) => {}
-                Err(error) => return Some(Err(error)),
+    fn step(&mut self, reverse: bool) -> Result<Option<Record<'a>>> {
+        while let Some(head) = self.pop(reverse)? {
+            // The page holds no keys: the change itself must be of a record of the range that lies
+            // between those that were returned already.
+            let is_it = |change: &Change<'_>| {
+                change.collection == self.collection
+                    && self.bounds.contains(change.key)
+                    && self.after.is_none_or(|after| change.key > after)
+                    && self.before.is_none_or(|before| change.key < before)
+            };
+            if let Some(record) = at(self.engine, head, self.lsn, is_it)? {
+                let passed = if reverse { &mut self.before } else { &mut self.after };
+                *passed = Some(record.key);
+                return Ok(Some(record));
             }
         }
+        Ok(None)
     }
 }
 
@@ -179,12 +195,12 @@ impl<'a> Iterator for Scan<'a> {
     type Item = Result<Record<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step(false)
+        self.step(false).transpose()
     }
 }
 
 impl DoubleEndedIterator for Scan<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.step(true)
+        self.step(true).transpose()
     }
 }

@@ -114,7 +114,13 @@ impl<'a> Fold<'a> {
 }
 
 fn applied_of<'a>(change: &Change<'a>, position: Position) -> Applied<'a> {
-    Applied { collection: change.collection, key: change.key, op: change.op, position }
+    Applied {
+        collection: change.collection,
+        key: change.key,
+        op: change.op,
+        position,
+        previous: change.previous,
+    }
 }
 
 fn digest_after(
@@ -163,7 +169,7 @@ pub(crate) fn check_chain(
     frame: &Frame<'_>,
     change: &Change<'_>,
 ) -> Result<()> {
-    let head = state.head(change.collection, change.key);
+    let head = state.head(change.collection, change.key)?;
     let known = head.map_or(Position::NONE, |head| head.position);
     let before = match head {
         Some(head) if !head.is_deleted() => journal.change(head.position)?.1.after,

@@ -109,7 +109,7 @@ impl Store {
             checkpoint_lsn: engine.behind.checkpoint(),
             state_digest: newest.map_or(StateDigest::default(), |header| header.digest),
             writer,
-            notices: engine.notices.iter().map(ToString::to_string).collect(),
+            notices: self.notices().iter().map(ToString::to_string).collect(),
         })
     }
 

@@ -305,10 +305,15 @@ fn check_frame<'a>(
 
 fn check_index(store: &Store, folded: &State, head: Lsn, report: &mut VerifyReport) {
     let state = store.engine.state();
-    if state.lsn == head && folded.lsn == head && *state != *folded {
-        report.wrong(&Error::new(
+    if state.lsn != head || folded.lsn != head {
+        return;
+    }
+    match state.is_equal(folded) {
+        Ok(true) => {}
+        Err(error) => report.wrong(&error),
+        Ok(false) => report.wrong(&Error::new(
             &code::CHECKPOINT_DAMAGED,
             "the index differs from the journal; remove the checkpoints to have it rebuilt",
-        ));
+        )),
     }
 }

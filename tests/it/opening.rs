@@ -226,21 +226,45 @@ fn salvage_serves_what_stands_before_the_damage() {
 
 #[test]
 fn a_damaged_checkpoint_costs_a_warning_and_nothing_else() {
+    // In the header, in a block that only a read looks at, and in the directory at the end.
+    for (thousandths, found_by_reading) in [(0, false), (500, true), (999, false)] {
+        let place = Place::new();
+        let expected = filled(&place);
+        let state = place.path().join("state");
+        for entry in fs::read_dir(&state).expect("listed") {
+            let path = entry.expect("an entry").path();
+            let mut bytes = fs::read(&path).expect("read");
+            let at = bytes.len() * thousandths / 1000;
+            bytes[at] ^= 0xff;
+            fs::write(path, bytes).expect("written");
+        }
+        let store = place.open();
+        assert_eq!(store.notices().is_empty(), found_by_reading);
+        assert_eq!(contents(&store), expected);
+        assert!(store.notices()[0].to_string().contains(code::CHECKPOINT_DAMAGED.id));
+        store.close().expect("closed");
+        let again = place.open();
+        assert_eq!(contents(&again), expected);
+        assert!(again.notices().is_empty(), "it was set aside");
+    }
+}
+
+#[test]
+fn a_reader_beside_a_damaged_checkpoint_reads_all_the_same() {
     let place = Place::new();
     let expected = filled(&place);
-    let state = place.path().join("state");
-    for entry in fs::read_dir(&state).expect("listed") {
+    for entry in fs::read_dir(place.path().join("state")).expect("listed") {
         let path = entry.expect("an entry").path();
         let mut bytes = fs::read(&path).expect("read");
         let middle = bytes.len() / 2;
         bytes[middle] ^= 0xff;
         fs::write(path, bytes).expect("written");
     }
-    let store = place.open();
-    assert!(store.notices()[0].to_string().contains(code::CHECKPOINT_DAMAGED.id));
-    assert_eq!(contents(&store), expected);
-    store.close().expect("closed");
-    assert!(place.open().notices().is_empty(), "it was set aside");
+    for _ in 0..2 {
+        let reader = Store::options().read_only(true).open(place.path()).expect("open");
+        assert_eq!(contents(&reader), expected);
+        assert_eq!(reader.notices().len(), 1, "{:?}", reader.notices());
+    }
 }
 
 #[test]

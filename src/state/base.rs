@@ -1,0 +1,268 @@
+//! The base: the index as the newest checkpoint holds it, mapped and never changed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Head;
+use super::prefix::{last_not_greater, locate, prefix};
+use crate::error::{Error, Result, code};
+use crate::format::block::{self, Block};
+use crate::format::checkpoint::{ArchivedCollectionImage, CheckpointHeader, DirectoryImage};
+use crate::lsn::Lsn;
+use crate::sys::mmap::Map;
+
+/// A mapped checkpoint.
+#[derive(Debug)]
+pub(crate) struct Base {
+    path: PathBuf,
+    map: Arc<Map>,
+    pub(crate) header: CheckpointHeader,
+    sections: BTreeMap<u32, Section>,
+    /// A bit for each block whose checksum was found right, so that it is computed once.
+    intact: Box<[AtomicU64]>,
+}
+
+/// The blocks of one collection.
+#[derive(Debug, Default)]
+pub(super) struct Section {
+    pub(super) records: u64,
+    pub(super) live: u64,
+    pub(super) common: Box<[u8]>,
+    fences: Box<[u64]>,
+    /// Where each block begins, and where the last one ends.
+    places: Box<[u64]>,
+    /// The number of the first block among the blocks of all collections.
+    first: usize,
+}
+
+impl Base {
+    /// Takes a mapped checkpoint into use; says what is wrong with it. Of its blocks nothing is
+    /// read yet.
+    pub(crate) fn new(
+        path: &Path,
+        map: Arc<Map>,
+        header: CheckpointHeader,
+    ) -> Result<Self, &'static str> {
+        let length = usize::try_from(header.directory_length).map_err(|_| "length")?;
+        let start = usize::try_from(header.directory).map_err(|_| "length")?;
+        if start.checked_add(length) != Some(map.length()) {
+            return Err("length");
+        }
+        let directory = map.load(start, length).ok_or("length")?;
+        if crate::format::checkpoint::directory_hash(directory) != header.directory_hash {
+            return Err("hash");
+        }
+        let image = DirectoryImage::access(directory).map_err(|_| "archive")?;
+        let mut sections = BTreeMap::new();
+        let mut blocks = 0;
+        for collection in image.collections.iter() {
+            let section = Section::new(collection, blocks, header.directory)?;
+            blocks += section.len();
+            if sections.insert(collection.id.to_native(), section).is_some() {
+                return Err("list of collections");
+            }
+        }
+        let intact = (0..=blocks / 64).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { path: path.to_owned(), map, header, sections, intact })
+    }
+
+    /// The last transaction in it.
+    pub(crate) const fn lsn(&self) -> Lsn {
+        self.header.lsn
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.map.length() as u64
+    }
+
+    /// How many records it holds, tombstones included.
+    pub(crate) fn records(&self) -> u64 {
+        self.sections.values().map(|section| section.records).sum()
+    }
+
+    pub(super) fn section(&self, collection: u32) -> Option<&Section> {
+        self.sections.get(&collection)
+    }
+
+    pub(super) fn collections(&self) -> impl Iterator<Item = (u32, &Section)> {
+        self.sections.iter().map(|(id, section)| (*id, section))
+    }
+
+    /// A record's newest change.
+    pub(super) fn get(&self, collection: u32, key: &[u8]) -> Result<Option<Head>> {
+        let Some(section) = self.sections.get(&collection) else { return Ok(None) };
+        let Some(index) = self.block_of(section, key)? else { return Ok(None) };
+        Ok(self.block(section, index)?.find(key).map(Head::from_numbers))
+    }
+
+    /// The last block whose first key is not greater than `key`.
+    fn block_of(&self, section: &Section, key: &[u8]) -> Result<Option<usize>> {
+        let wanted = prefix(&section.common, key);
+        let mut damaged = None;
+        let found = last_not_greater(locate(&section.fences, wanted), |index| {
+            match self.block(section, index) {
+                Ok(block) => block.compare(0, key).is_gt(),
+                Err(error) => {
+                    damaged = Some(error);
+                    true
+                }
+            }
+        });
+        damaged.map_or(Ok(found), Err)
+    }
+
+    fn block(&self, section: &Section, index: usize) -> Result<Block<'_>> {
+        let (Some(start), Some(end)) = (section.places.get(index), section.places.get(index + 1))
+        else {
+            return Err(self.damaged(self.header.directory, "directory"));
+        };
+        // Lossless: the directory was checked to lie behind all blocks, inside the map.
+        let length = usize::try_from(end - start).unwrap_or(0);
+        let bytes = usize::try_from(*start).ok().and_then(|start| self.map.load(start, length));
+        let bytes = bytes.ok_or_else(|| self.damaged(*start, "block"))?;
+        let parsed = Block::parse(bytes);
+        let (word, bit) = ((section.first + index) / 64, 1 << ((section.first + index) % 64));
+        let Some(word) = self.intact.get(word) else {
+            return Err(self.damaged(*start, "block"));
+        };
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            let sound =
+                block::is_intact(bytes, *start) && parsed.as_ref().is_ok_and(Block::is_consistent);
+            if !sound {
+                return Err(self.damaged(*start, "block"));
+            }
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+        parsed.map_err(|malformed| self.damaged(*start, malformed.what))
+    }
+
+    fn damaged(&self, offset: u64, what: &str) -> Error {
+        Error::new(&code::CHECKPOINT_DAMAGED, format!("the checkpoint's {what} is wrong"))
+            .at_path(&self.path)
+            .at_offset(offset)
+    }
+
+    /// Stands before the first record of a collection.
+    pub(super) fn start(&self, collection: u32) -> Option<BaseCursor<'_>> {
+        BaseCursor::new(self, collection, 0)
+    }
+
+    /// Stands behind the last record of a collection.
+    pub(super) fn end(&self, collection: u32) -> Option<BaseCursor<'_>> {
+        let section = self.sections.get(&collection)?;
+        BaseCursor::new(self, collection, section.len())
+    }
+
+    /// Stands before the first record of a collection whose key is not less than `key`.
+    pub(super) fn seek(&self, collection: u32, key: &[u8]) -> Result<Option<BaseCursor<'_>>> {
+        let Some(section) = self.sections.get(&collection) else { return Ok(None) };
+        let Some(index) = self.block_of(section, key)? else { return Ok(self.start(collection)) };
+        let index_in_block = self.block(section, index)?.lower_bound(key);
+        let cursor = BaseCursor::new(self, collection, index);
+        Ok(cursor.map(|cursor| BaseCursor { record: index_in_block, ..cursor }))
+    }
+}
+
+impl Section {
+    fn new(
+        image: &ArchivedCollectionImage,
+        first: usize,
+        directory: u64,
+    ) -> Result<Self, &'static str> {
+        let mut place = image.start.to_native();
+        let mut places = Vec::with_capacity(image.lengths.len() + 1);
+        places.push(place);
+        for length in image.lengths.iter() {
+            place = place.checked_add(u64::from(length.to_native())).ok_or("places of blocks")?;
+            places.push(place);
+        }
+        let fences: Box<[u64]> = image.fences.iter().map(|fence| fence.to_native()).collect();
+        if place > directory || fences.len() != image.lengths.len() || !fences.is_sorted() {
+            return Err("list of blocks");
+        }
+        Ok(Self {
+            records: image.records.to_native(),
+            live: image.live.to_native(),
+            common: image.common.as_slice().into(),
+            fences,
+            places: places.into_boxed_slice(),
+            first,
+        })
+    }
+
+    const fn len(&self) -> usize {
+        self.fences.len()
+    }
+}
+
+/// A place between two records of the base.
+#[derive(Clone, Debug)]
+pub(super) struct BaseCursor<'a> {
+    base: &'a Base,
+    section: &'a Section,
+    index: usize,
+    record: usize,
+    /// The block at `index`, when it was looked at.
+    block: Option<Block<'a>>,
+}
+
+impl<'a> BaseCursor<'a> {
+    fn new(base: &'a Base, collection: u32, index: usize) -> Option<Self> {
+        let section = base.sections.get(&collection)?;
+        Some(Self { base, section, index, record: 0, block: None })
+    }
+
+    /// The block that the record behind this place stands in, and its number there; `None` behind
+    /// the last one.
+    pub(super) fn behind(&mut self) -> Result<Option<(Block<'a>, usize)>> {
+        loop {
+            if self.index >= self.section.len() {
+                return Ok(None);
+            }
+            let block = self.load()?;
+            if self.record < block.len() {
+                return Ok(Some((block, self.record)));
+            }
+            self.turn_to(self.index + 1);
+        }
+    }
+
+    /// Passes `count` records of the block that [`behind`](Self::behind) returned.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.record += count;
+    }
+
+    /// The record before this place, which is passed.
+    pub(super) fn previous(&mut self) -> Result<Option<(Block<'a>, usize)>> {
+        if self.record == 0 {
+            let Some(index) = self.index.checked_sub(1) else { return Ok(None) };
+            self.turn_to(index);
+            self.record = self.load()?.len();
+        }
+        let block = self.load()?;
+        self.record = self.record.saturating_sub(1);
+        Ok(Some((block, self.record)))
+    }
+
+    fn load(&mut self) -> Result<Block<'a>> {
+        if let Some(block) = self.block {
+            return Ok(block);
+        }
+        let block = self.base.block(self.section, self.index)?;
+        self.block = Some(block);
+        Ok(block)
+    }
+
+    fn turn_to(&mut self, index: usize) {
+        self.index = index;
+        self.record = 0;
+        self.block = None;
+    }
+}
