@@ -1,8 +1,8 @@
 //! A block of the index: up to [`RECORDS_MAX`] records in key order, as a checkpoint holds them.
 //!
 //! What all keys of a block begin with is written once. One byte of a hash of each key stands
-//! first, so that a lookup compares one key and touches two or three cache lines; positions and
-//! versions stand in vectors of their own, so that a scan reads them without looking at keys.
+//! first, so that a lookup compares one key and touches few cache lines; positions and versions
+//! stand in a vector of their own, so that a scan reads them without looking at keys.
 
 use std::cmp::Ordering;
 
@@ -25,8 +25,8 @@ pub(crate) const RECORDS_MAX: usize = 32;
 const SUFFIX_BYTES_MAX: usize = u16::MAX as usize;
 
 const END_BYTES: usize = size_of::<u16>();
-const NUMBER_BYTES: usize = size_of::<u64>();
-const RECORD_BYTES: usize = 1 + END_BYTES + 2 * NUMBER_BYTES;
+const NUMBERS_BYTES: usize = 2 * size_of::<u64>();
+const RECORD_BYTES: usize = 1 + END_BYTES + NUMBERS_BYTES;
 
 /// What the index knows of a record: where its newest change begins, and its version.
 pub(crate) type Numbers = (u64, u64);
@@ -55,8 +55,7 @@ fn checksum(bytes: &[u8], place: u64) -> u32 {
 pub(crate) struct Block<'a> {
     fingerprints: &'a [u8],
     ends: &'a [u8],
-    positions: &'a [u8],
-    versions: &'a [u8],
+    numbers: &'a [u8],
     shared: &'a [u8],
     suffixes: &'a [u8],
 }
@@ -72,8 +71,7 @@ impl<'a> Block<'a> {
         Ok(Self {
             fingerprints: cursor.take(count)?,
             ends: cursor.take(count * END_BYTES)?,
-            positions: cursor.take(count * NUMBER_BYTES)?,
-            versions: cursor.take(count * NUMBER_BYTES)?,
+            numbers: cursor.take(count * NUMBERS_BYTES)?,
             shared: cursor.take(shared)?,
             suffixes: cursor.take(cursor.left())?,
         })
@@ -131,8 +129,8 @@ impl<'a> Block<'a> {
     }
 
     pub(crate) fn numbers(&self, index: usize) -> Numbers {
-        let number = |bytes| Cursor::at(bytes, index * NUMBER_BYTES).u64().unwrap_or_default();
-        (number(self.positions), number(self.versions))
+        let mut cursor = Cursor::at(self.numbers, index * NUMBERS_BYTES);
+        (cursor.u64().unwrap_or_default(), cursor.u64().unwrap_or_default())
     }
 
     /// Whether the ends and the order of the keys are as they must be; what a checksum can't tell.
@@ -193,10 +191,10 @@ impl BlockBuilder {
             end = end.saturating_add(u16::try_from(suffix).unwrap_or(u16::MAX));
             out.extend_from_slice(&end.to_le_bytes());
         }
-        self.numbers
-            .iter()
-            .for_each(|(position, _)| out.extend_from_slice(&position.to_le_bytes()));
-        self.numbers.iter().for_each(|(_, version)| out.extend_from_slice(&version.to_le_bytes()));
+        for (position, version) in &self.numbers {
+            out.extend_from_slice(&position.to_le_bytes());
+            out.extend_from_slice(&version.to_le_bytes());
+        }
         out.extend_from_slice(self.first().get(..shared).unwrap_or_default());
         for index in 0..count {
             out.extend_from_slice(self.key(index).get(shared..).unwrap_or_default());

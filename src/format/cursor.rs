@@ -39,6 +39,7 @@ impl<'a> Cursor<'a> {
         Malformed { offset: self.at, what }
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(length).ok_or(self.malformed("length overflows"))?;
         let taken =
@@ -47,6 +48,7 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let start = self.at;
         let taken = self.take(N)?;
@@ -78,7 +80,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// An unsigned LEB128 number: seven bits a byte, the lowest first, in the fewest bytes.
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        match self.bytes.get(self.at) {
+            // Most are one byte long.
+            Some(byte) if *byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(*byte))
+            }
+            Some(_) | None => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
         let start = self.malformed("number is longer than 64 bits");
         let mut value = 0_u64;
         for index in 0..VARINT_BYTES_MAX {

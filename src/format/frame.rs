@@ -159,26 +159,24 @@ impl FrameHeader {
     }
 }
 
-/// The checksum of a frame, fed piece by piece in the order of the bytes.
-#[derive(Debug)]
-pub(crate) struct Checksum(crc32fast::Hasher);
+/// The checksum of a frame of `length` bytes, of which `bytes` holds all but, perhaps, its first
+/// two words: the length, which is written last, and the checksum itself.
+pub(crate) fn checksum(seed: u32, length: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
+    hasher.update(&length.to_le_bytes());
+    hasher.update(bytes.get(PREVIOUS_CRC..).unwrap_or_default());
+    hasher.finalize()
+}
 
-impl Checksum {
-    /// Begins with the segment's seed and the header, whose own checksum field is left out.
-    pub(crate) fn begin(seed: u32, header: &[u8]) -> Self {
-        let mut hasher = crc32fast::Hasher::new_with_initial(seed);
-        hasher.update(header.get(..CRC).unwrap_or_default());
-        hasher.update(header.get(PREVIOUS_CRC..).unwrap_or_default());
-        Self(hasher)
+/// The bytes of a frame: its header, what follows it, and the checksum over both.
+pub(crate) fn assemble(header: &FrameHeader, payload: &[u8], seed: u32) -> Vec<u8> {
+    let mut frame = header.encode().as_slice().to_vec();
+    frame.extend_from_slice(payload);
+    let crc = checksum(seed, header.length, &frame);
+    if let Some(field) = frame.get_mut(CRC..PREVIOUS_CRC) {
+        field.copy_from_slice(&crc.to_le_bytes());
     }
-
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    pub(crate) fn finish(self) -> u32 {
-        self.0.finalize()
-    }
+    frame
 }
 
 /// Rounds up to where the next frame may begin.
@@ -205,16 +203,15 @@ impl<'a> Frame<'a> {
         let bytes = bytes
             .get(..header.bytes())
             .ok_or(Malformed { offset: LENGTH, what: "frame reaches beyond the end" })?;
-        if Checksum::begin(seed, bytes).finish() != header.crc {
+        if checksum(seed, header.length, bytes) != header.crc {
             return Err(Malformed { offset: CRC, what: "checksum of the frame" });
         }
         Ok(Self { header, position, bytes })
     }
 
     /// The frame in `bytes`, whose checksum was verified before.
-    pub(crate) fn trusted(bytes: &'a [u8], position: Position) -> Result<Self, Malformed> {
-        let header = FrameHeader::parse(bytes)?;
-        Ok(Self { header, position, bytes })
+    pub(crate) const fn trusted(header: FrameHeader, bytes: &'a [u8], position: Position) -> Self {
+        Self { header, position, bytes }
     }
 
     /// Where the next frame begins.

@@ -8,7 +8,7 @@ use super::checkpoint::CheckpointHeader;
 use super::control::{CONTROL_BYTES, Control, SLOT_STRIDE};
 use super::cursor::{Cursor, put_varint};
 use super::digest::{CollectionSeed, StateDigest};
-use super::frame::{Checksum, Frame, FrameHeader, FrameKind, HEADER_BYTES};
+use super::frame::{Frame, FrameHeader, FrameKind, HEADER_BYTES, assemble};
 use super::image::{CodecId, Image, Op};
 use super::metadata::Metadata;
 use super::names;
@@ -133,7 +133,7 @@ fn frame(position: Position, metadata: &Metadata, changes: &[Change<'_>], seed: 
         }
     }
     body.resize(body.len().next_multiple_of(4), 0);
-    let mut header = FrameHeader {
+    let header = FrameHeader {
         length: u32::try_from(HEADER_BYTES + body.len()).expect("short"),
         crc: 0,
         previous_crc: 7,
@@ -145,10 +145,7 @@ fn frame(position: Position, metadata: &Metadata, changes: &[Change<'_>], seed: 
         durable_lag: FrameHeader::durable_lag(Lsn::new(3), Lsn::new(2)),
         changes: u32::try_from(changes.len()).expect("few"),
     };
-    let mut checksum = Checksum::begin(seed, header.encode().as_slice());
-    checksum.update(&body);
-    header.crc = checksum.finish();
-    [header.encode().as_slice(), &body].concat()
+    assemble(&header, &body, seed)
 }
 
 #[test]

@@ -85,10 +85,8 @@ fn too_large(path: &Path) -> Error {
 /// What the background thread is asked to do.
 #[derive(Debug)]
 pub(crate) enum Task {
-    /// Make this segment ready.
-    Prepare(u32),
-    /// Bring pages of the active segment into memory.
-    Populate { map: Arc<Map>, offset: usize, length: usize },
+    /// Make this segment ready, with its first bytes in memory.
+    Prepare { number: u32, populated: usize },
     /// Seal a segment that the writer has left.
     Seal { number: u32, map: MapWriter, tail: Tail, changes: u64 },
     /// End, after everything asked for before.
@@ -101,6 +99,22 @@ pub(crate) struct Keeper {
     tasks: Sender<Task>,
     ready: Arc<Ready>,
     thread: Option<JoinHandle<()>>,
+    /// A thread of its own: the writer must not wait for pages while a segment is being sealed.
+    populator: Option<Populator>,
+}
+
+#[derive(Debug)]
+struct Populator {
+    pages: Sender<Pages>,
+    thread: JoinHandle<()>,
+}
+
+/// Pages to bring into memory.
+#[derive(Debug)]
+struct Pages {
+    map: Arc<Map>,
+    offset: usize,
+    length: usize,
 }
 
 #[derive(Debug, Default)]
@@ -124,12 +138,35 @@ impl Keeper {
         let thread = thread::spawn("afterimage-keeper", move || {
             keep(&journal, &inbox, &filled, chain);
         })?;
-        Ok(Self { tasks, ready, thread: Some(thread) })
+        Ok(Self { tasks, ready, thread: Some(thread), populator: None })
+    }
+
+    /// Starts to bring pages into memory when asked.
+    pub(crate) fn start_populator(&mut self) -> Result<()> {
+        let (pages, inbox) = channel::<Pages>();
+        let thread = thread::spawn("afterimage-populator", move || {
+            while let Ok(Pages { map, offset, length }) = inbox.recv() {
+                map.populate(offset, length);
+            }
+        })?;
+        self.populator = Some(Populator { pages, thread });
+        Ok(())
+    }
+
+    /// Asks for pages of the active segment; does nothing without a populator.
+    pub(crate) fn populate(&self, map: &Arc<Map>, offset: usize, length: usize) {
+        if let Some(populator) = &self.populator {
+            drop(populator.pages.send(Pages { map: Arc::clone(map), offset, length }));
+        }
     }
 
     /// Asks for something; what is asked of a thread that has ended is not needed any more.
     pub(crate) fn ask(&self, task: Task) {
         drop(self.tasks.send(task));
+    }
+
+    pub(crate) const fn populates(&self) -> bool {
+        self.populator.is_some()
     }
 
     /// The segment that was asked for with [`Task::Prepare`], when it is ready.
@@ -147,6 +184,10 @@ impl Keeper {
 
     /// Ends the thread after all it was asked for; gives back a segment nobody took.
     pub(crate) fn stop(&mut self) -> Option<Prepared> {
+        if let Some(Populator { pages, thread }) = self.populator.take() {
+            drop(pages);
+            drop(thread.join());
+        }
         self.ask(Task::Stop);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -165,10 +206,12 @@ fn keep(journal: &Journal, inbox: &Receiver<Task>, ready: &Ready, mut chain: Cha
     while let Ok(task) = inbox.recv() {
         match task {
             Task::Stop => return,
-            Task::Populate { map, offset, length } => map.populate(offset, length),
-            Task::Prepare(number) => {
+            Task::Prepare { number, populated } => {
                 let bytes = journal.mould.identity.segment_bytes;
                 let prepared = journal.mould.cast(number, bytes, journal.clock.now());
+                if let Ok(prepared) = &prepared {
+                    prepared.map.map().populate(0, populated);
+                }
                 *ready.lock() = Some(prepared);
                 ready.filled.notify_all();
             }

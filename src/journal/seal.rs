@@ -3,7 +3,7 @@
 use super::beacon::Chain;
 use super::segment::{Segment, Tail, offset_u32};
 use crate::error::{Error, Result, code};
-use crate::format::frame::{Checksum, FrameHeader, FrameKind};
+use crate::format::frame::{FrameHeader, FrameKind, assemble};
 use crate::format::seal::{Seal, TableEntry};
 use crate::sys::mmap::MapWriter;
 
@@ -35,7 +35,7 @@ impl Sealing<'_> {
         };
         let payload = seal.encode(offset_u32(self.bytes.len()));
         let length = Seal::frame_bytes(seal.table.len());
-        let mut header = FrameHeader {
+        let header = FrameHeader {
             length: offset_u32(length),
             crc: 0,
             previous_crc: self.tail.crc,
@@ -47,12 +47,7 @@ impl Sealing<'_> {
             durable_lag: FrameHeader::durable_lag(self.tail.lsn, self.tail.lsn),
             changes: 0,
         };
-        let mut checksum = Checksum::begin(self.seed, header.encode().as_slice());
-        checksum.update(&payload);
-        header.crc = checksum.finish();
-        let mut frame = header.encode().as_slice().to_vec();
-        frame.extend_from_slice(&payload);
-        (seal, frame)
+        (seal, assemble(&header, &payload, self.seed))
     }
 }
 

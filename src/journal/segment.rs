@@ -66,8 +66,10 @@ impl Segment {
         }
         let position = Position::new(self.number(), offset);
         let frame = match self.frame_bytes(start) {
-            Ok(bytes) if self.is_verified(start) => Frame::trusted(bytes, position),
-            Ok(bytes) => {
+            Ok((header, bytes)) if self.is_verified(start) => {
+                Ok(Frame::trusted(header, bytes, position))
+            }
+            Ok((_, bytes)) => {
                 Frame::verified(bytes, self.seed, position).inspect(|_| self.set_verified(start))
             }
             Err(malformed) => Err(malformed),
@@ -89,13 +91,15 @@ impl Segment {
         }
     }
 
-    fn frame_bytes(&self, start: usize) -> Result<&[u8], Malformed> {
+    fn frame_bytes(&self, start: usize) -> Result<(FrameHeader, &[u8]), Malformed> {
         let beyond = Malformed { offset: 0, what: "frame begins beyond the end" };
         let header = self.map.load(start, HEADER_BYTES).ok_or(beyond)?;
-        let length = FrameHeader::parse(header)?.bytes();
-        self.map
-            .load(start, length)
-            .ok_or(Malformed { offset: 0, what: "frame reaches beyond the end" })
+        let header = FrameHeader::parse(header)?;
+        let bytes = self
+            .map
+            .load(start, header.bytes())
+            .ok_or(Malformed { offset: 0, what: "frame reaches beyond the end" })?;
+        Ok((header, bytes))
     }
 
     /// The error for bytes of this segment that are not what they must be.

@@ -9,7 +9,7 @@
 //! A failed sync is final: the kernel may have dropped the pages it could not write and will answer
 //! "ok" to the next attempt, so nothing is acknowledged any more.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -26,6 +26,8 @@ pub(crate) struct SyncQueue {
     /// What was appended so far; updated by the one writer.
     appended: Mutex<Appended>,
     durable: AtomicU64,
+    /// Whether there is a poison: the question is asked by every commit.
+    poisoned: AtomicBool,
     /// Told when an async task waits, so that the background thread syncs for it.
     pub(crate) bell: Bell,
 }
@@ -62,6 +64,7 @@ impl SyncQueue {
             turns: [Condvar::new(), Condvar::new()],
             appended: Mutex::new(Appended { tail, files: Vec::new() }),
             durable: AtomicU64::new(tail.lsn.get()),
+            poisoned: AtomicBool::new(false),
             bell: Bell::default(),
         }
     }
@@ -93,6 +96,9 @@ impl SyncQueue {
 
     /// The error that everyone gets after a failed write or sync; `Ok` while all is well.
     pub(crate) fn check(&self) -> Result<()> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
         match &self.state().poison {
             Some(cause) => Err(poisoned(cause)),
             None => Ok(()),
@@ -102,8 +108,13 @@ impl SyncQueue {
     /// Stops the journal: a write or sync failed. The first cause stays.
     pub(crate) fn poison(&self, cause: &Error) {
         let mut state = self.state();
+        self.note_poison(&mut state, cause);
+    }
+
+    fn note_poison(&self, state: &mut State, cause: &Error) {
         state.poison.get_or_insert_with(|| format!("{cause:?}").into());
-        self.wake_all(&mut state);
+        self.poisoned.store(true, Ordering::Release);
+        self.wake_all(state);
     }
 
     /// Returns when everything up to `lsn` is durable; syncs if nobody else does.
@@ -149,10 +160,7 @@ impl SyncQueue {
                 self.turn(generation).notify_all();
                 self.turn(generation + 1).notify_one();
             }
-            Err(error) => {
-                state.poison.get_or_insert_with(|| format!("{error:?}").into());
-                self.wake_all(&mut state);
-            }
+            Err(error) => self.note_poison(&mut state, &error),
         }
         state
     }

@@ -9,10 +9,10 @@ use crate::error::{Error, Result, code};
 use crate::format::change::{Change, ChangeHeader};
 use crate::format::digest::StateDigest;
 use crate::format::frame::{
-    CRC, Checksum, FrameHeader, FrameKind, HEADER_BYTES, METADATA_BYTES_MAX, TRANSACTION_BYTES_MAX,
-    aligned,
+    CRC, FrameHeader, FrameKind, HEADER_BYTES, METADATA_BYTES_MAX, PREVIOUS_CRC,
+    TRANSACTION_BYTES_MAX, aligned, checksum,
 };
-use crate::format::seal::{Seal, TableEntry};
+use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
 use crate::format::segment::SEGMENT_HEADER_BYTES;
 use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
@@ -24,6 +24,9 @@ const POPULATE_STEP: usize = 8 << 20;
 /// And only by a writer that has appended this much: a command that writes one record must not
 /// have the kernel write megabytes of zeros.
 const POPULATE_AFTER: u64 = 256 << 10;
+/// And only while a step is filled within this many microseconds: what is written slowly would be
+/// written to the device twice, as zeros and as data.
+const POPULATE_WITHIN: i64 = 1_000_000;
 
 /// A frame to append. Its number, time and digest are decided; its place is not.
 #[derive(Debug)]
@@ -48,10 +51,15 @@ pub(crate) struct Writer {
     changes: u64,
     /// Whether the next segment was asked for.
     asked: bool,
-    populate: bool,
+    /// Up to here pages were asked for, and when.
     populated: usize,
+    stepped: Timestamp,
+    /// How far the next segment is in memory.
+    next_populated: usize,
     appended_bytes: u64,
     keeper: Keeper,
+    /// The segment, and the stretch of it, that the sparse table was told of last.
+    noted: Option<(u32, u64)>,
     /// Reused: the headers of a frame's changes, and where in the frame they stand.
     layout: Vec<(ChangeHeader, u32)>,
 }
@@ -62,8 +70,6 @@ pub(crate) struct Start {
     pub(crate) segment: Prepared,
     pub(crate) tail: Tail,
     pub(crate) changes: u64,
-    /// Whether to bring pages into memory ahead of the tail.
-    pub(crate) populate: bool,
 }
 
 impl Writer {
@@ -80,9 +86,11 @@ impl Writer {
             tail: start.tail,
             changes: start.changes,
             asked: false,
-            populate: start.populate,
+            stepped: journal.clock.now(),
+            next_populated: 0,
             appended_bytes: 0,
             keeper,
+            noted: None,
             layout: Vec::new(),
         }
     }
@@ -193,14 +201,13 @@ impl Writer {
         start: usize,
     ) -> Result<u32> {
         let seed = journal.segment(self.segment)?.seed();
-        let mut checksum = Checksum::begin(seed, header.encode().as_slice());
-        let mut at = start + HEADER_BYTES;
+        let mut at = start + PREVIOUS_CRC;
         let map = &mut self.map;
         let mut piece = |bytes: &[u8]| {
-            checksum.update(bytes);
             map.store(at, bytes);
             at += bytes.len();
         };
+        piece(header.encode().as_slice().get(PREVIOUS_CRC..).unwrap_or_default());
         piece(frame.metadata);
         for (change, (change_header, _)) in frame.changes.iter().zip(&self.layout) {
             piece(change_header.as_slice());
@@ -209,12 +216,10 @@ impl Writer {
                 piece(image.bytes());
             }
         }
-        let padding = start + header.bytes() - at;
-        checksum.update([0; 8].get(..padding).unwrap_or_default());
-        let crc = checksum.finish();
-        let header = FrameHeader { crc, ..*header };
-        let encoded = header.encode();
-        self.map.store(start + CRC, encoded.as_slice().get(CRC..).unwrap_or_default());
+        // One pass over the bytes as they stand: faster than over each piece. The padding is the
+        // zeros that the segment was allocated with.
+        let crc = checksum(seed, header.length, self.map.pending(start, header.bytes()));
+        self.map.store(start + CRC, &crc.to_le_bytes());
         self.map.store_length_word(start, header.length);
         Ok(crc)
     }
@@ -223,35 +228,45 @@ impl Writer {
         let start = tail.frame.offset();
         if let Ok(segment) = journal.segment(self.segment) {
             segment.set_verified(start as usize);
-            segment.note(TableEntry { lsn: frame.lsn, time: frame.time, offset: start });
+            let stretch = u64::from(start) / TABLE_STRIDE;
+            if self.noted != Some((self.segment, stretch)) {
+                self.noted = Some((self.segment, stretch));
+                segment.note(TableEntry { lsn: frame.lsn, time: frame.time, offset: start });
+            }
         }
         self.changes += frame.changes.len() as u64;
         self.appended_bytes += tail.end.bits() - tail.frame.bits();
         self.tail = tail;
         journal.sync.note_appended(tail);
-        self.look_ahead();
+        self.look_ahead(journal);
     }
 
     /// Has the next segment, and the next pages of this one, made ready.
-    fn look_ahead(&mut self) {
+    fn look_ahead(&mut self, journal: &Journal) {
         let offset = self.offset();
         if !self.asked && offset > self.limit / 2 && self.appended_bytes > POPULATE_AFTER {
             self.asked = true;
-            self.keeper.ask(Task::Prepare(self.segment + 1));
+            let populated = if self.is_fast(journal) { POPULATE_STEP } else { 0 };
+            self.next_populated = populated;
+            self.keeper.ask(Task::Prepare { number: self.segment + 1, populated });
         }
-        let due = self.populate
-            && self.appended_bytes > POPULATE_AFTER
+        let due = self.appended_bytes > POPULATE_AFTER
             && offset + POPULATE_STEP / 2 > self.populated
             && self.populated < self.limit;
         if due {
             let from = self.populated.max(offset);
+            if self.is_fast(journal) {
+                self.keeper.populate(self.map.map(), from, POPULATE_STEP);
+            }
             self.populated = from + POPULATE_STEP;
-            self.keeper.ask(Task::Populate {
-                map: Arc::clone(self.map.map()),
-                offset: from,
-                length: POPULATE_STEP,
-            });
+            self.stepped = journal.clock.now();
         }
+    }
+
+    /// Whether pages are filled so fast that bringing them into memory ahead pays.
+    fn is_fast(&self, journal: &Journal) -> bool {
+        let since = journal.clock.now().as_micros().saturating_sub(self.stepped.as_micros());
+        self.keeper.populates() && since < POPULATE_WITHIN
     }
 
     /// Goes on in the next segment, which will hold a frame of `needed` bytes.
@@ -281,14 +296,14 @@ impl Writer {
         self.segment = number;
         self.file = next.file;
         self.limit = limit(&self.map);
-        self.populated = self.offset();
+        self.populated = self.offset().max(std::mem::take(&mut self.next_populated));
         self.changes = 0;
         Ok(())
     }
 
     fn take_next(&mut self, number: u32) -> Result<Prepared> {
         if !self.asked {
-            self.keeper.ask(Task::Prepare(number));
+            self.keeper.ask(Task::Prepare { number, populated: 0 });
         }
         // Asked anew if this fails: the disk may have room by then.
         self.asked = false;

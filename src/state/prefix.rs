@@ -1,21 +1,32 @@
 //! Eight bytes of a key as a number: most keys are told apart by them, without being looked at.
 
-/// Bytes of a key in its prefix.
-const PREFIX_BYTES: usize = size_of::<u64>();
+/// Bytes of a key in a word.
+const WORD_BYTES: usize = size_of::<u64>();
 
 /// The bytes behind `common`, as a number that orders as the keys do: a lesser number is a lesser
 /// key. Equal numbers say nothing. A key that does not begin with `common` stands below or above
 /// all that do.
-#[expect(clippy::big_endian_bytes, reason = "the first byte of a key weighs most")]
 pub(super) fn prefix(common: &[u8], key: &[u8]) -> u64 {
-    let Some(rest) = key.strip_prefix(common) else {
-        return if key < common { 0 } else { u64::MAX };
-    };
-    if let Some(bytes) = rest.first_chunk::<PREFIX_BYTES>() {
+    match key.strip_prefix(common) {
+        Some(rest) => word(rest),
+        None if key < common => 0,
+        None => u64::MAX,
+    }
+}
+
+/// The prefix, and the eight bytes behind it; all ones for a key that is not to be told by them.
+pub(super) fn words(common: &[u8], key: &[u8]) -> (u64, u64) {
+    let second = key.strip_prefix(common).map(|rest| word(rest.get(WORD_BYTES..).unwrap_or(&[])));
+    (prefix(common, key), second.unwrap_or(u64::MAX))
+}
+
+#[expect(clippy::big_endian_bytes, reason = "the first byte of a key weighs most")]
+fn word(key: &[u8]) -> u64 {
+    if let Some(bytes) = key.first_chunk::<WORD_BYTES>() {
         return u64::from_be_bytes(*bytes);
     }
-    let mut bytes = [0; PREFIX_BYTES];
-    bytes.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    let mut bytes = [0; WORD_BYTES];
+    bytes.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
     u64::from_be_bytes(bytes)
 }
 

@@ -3,13 +3,15 @@
 //! A list of sorted leaves. Eight bytes of each key stand in a vector of their own, so that a
 //! search runs over a few cache lines of numbers and rarely looks at a key.
 
+use std::cmp::Ordering;
+
 use super::Head;
-use super::prefix::{last_not_greater, locate, prefix};
+use super::prefix::{last_not_greater, locate, words};
 
 /// A leaf is split when it holds this many records.
 const LEAF_RECORDS: usize = 128;
 /// Keys are kept in pieces of this size: growing never moves them.
-const KEYS_BYTES: usize = 256 << 10;
+const KEYS_BYTES: usize = 1 << OFFSET_BITS;
 
 /// Records in key order, from a key to its newest change.
 #[derive(Debug, Default)]
@@ -30,6 +32,9 @@ struct Leaf {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    /// The eight bytes of the key behind its prefix: most keys end there, and are then compared
+    /// without being looked at.
+    second: u64,
     key: KeyPlace,
     head: Head,
 }
@@ -40,11 +45,34 @@ struct Keys {
     pieces: Vec<Vec<u8>>,
 }
 
+/// Where a key stands: piece, offset in it, and length, packed to keep entries small.
 #[derive(Clone, Copy, Debug)]
-struct KeyPlace {
-    piece: u32,
-    offset: u32,
-    length: u32,
+struct KeyPlace(u64);
+
+const LENGTH_BITS: u32 = 17;
+const OFFSET_BITS: u32 = 18;
+
+impl KeyPlace {
+    fn new(piece: usize, offset: usize, length: usize) -> Self {
+        Self(((piece << OFFSET_BITS | offset) << LENGTH_BITS | length) as u64)
+    }
+
+    const fn length(self) -> usize {
+        Self::field(self.0, LENGTH_BITS)
+    }
+
+    const fn offset(self) -> usize {
+        Self::field(self.0 >> LENGTH_BITS, OFFSET_BITS)
+    }
+
+    const fn piece(self) -> usize {
+        Self::field(self.0 >> (LENGTH_BITS + OFFSET_BITS), u64::BITS - LENGTH_BITS - OFFSET_BITS)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "what was put in was a usize")]
+    const fn field(bits: u64, width: u32) -> usize {
+        (bits & ((1 << width) - 1)) as usize
+    }
 }
 
 impl Keys {
@@ -55,20 +83,25 @@ impl Keys {
             let bytes = if self.pieces.is_empty() { 1 << 10 } else { KEYS_BYTES };
             self.pieces.push(Vec::with_capacity(bytes.max(key.len())));
         }
-        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let last = self.pieces.len() - 1;
         let offset = self.pieces.last().map_or(0, Vec::len);
         if let Some(piece) = self.pieces.last_mut() {
             piece.extend_from_slice(key);
         }
-        KeyPlace { piece: number(last), offset: number(offset), length: number(key.len()) }
+        KeyPlace::new(last, offset, key.len())
     }
 
     fn get(&self, place: KeyPlace) -> &[u8] {
-        let start = place.offset as usize;
-        let piece = self.pieces.get(place.piece as usize);
-        piece.and_then(|piece| piece.get(start..start + place.length as usize)).unwrap_or_default()
+        let start = place.offset();
+        let piece = self.pieces.get(place.piece());
+        piece.and_then(|piece| piece.get(start..start + place.length())).unwrap_or_default()
     }
+}
+
+/// A key that is looked for, with its first words.
+struct Sought<'a> {
+    key: &'a [u8],
+    words: (u64, u64),
 }
 
 /// A place in a tree: a leaf, and a record in it.
@@ -116,11 +149,11 @@ impl Tree {
     }
 
     fn insert(&mut self, place: Place, key: &[u8], head: Head) {
-        let number = prefix(&self.common, key);
+        let (number, second) = words(&self.common, key);
         let key = self.keys.push(key);
         if let Some(leaf) = self.leaves.get_mut(place.leaf) {
             leaf.prefixes.insert(place.index, number);
-            leaf.entries.insert(place.index, Entry { key, head });
+            leaf.entries.insert(place.index, Entry { second, key, head });
         }
         if place.index == 0
             && let Some(first) = self.firsts.get_mut(place.leaf)
@@ -149,25 +182,39 @@ impl Tree {
 
     /// Where the key stands, or would stand; and whether it does.
     fn find(&self, key: &[u8]) -> (Place, bool) {
-        let wanted = prefix(&self.common, key);
+        let sought = Sought { key, words: words(&self.common, key) };
+        let (wanted, _) = sought.words;
         let leaf = last_not_greater(locate(&self.firsts, wanted), |leaf| {
-            self.key(Place { leaf, index: 0 }) > key
+            self.compare(Place { leaf, index: 0 }, &sought).is_gt()
         });
         // A key below all others belongs into the first leaf.
         let leaf = leaf.unwrap_or(0);
         let Some(found) = self.leaves.get(leaf) else { return (Place { leaf, index: 0 }, false) };
-        let (before, behind) = locate(&found.prefixes, wanted);
-        let key_at = |index| self.key(Place { leaf, index });
-        match last_not_greater((before, behind), |index| key_at(index) > key) {
-            Some(index) if index >= before && key_at(index) == key => (Place { leaf, index }, true),
+        let mut is_equal = false;
+        let index = last_not_greater(locate(&found.prefixes, wanted), |index| {
+            let order = self.compare(Place { leaf, index }, &sought);
+            is_equal |= order.is_eq();
+            order.is_gt()
+        });
+        match index {
+            Some(index) if is_equal => (Place { leaf, index }, true),
             Some(index) => (Place { leaf, index: index + 1 }, false),
             None => (Place { leaf, index: 0 }, false),
         }
     }
 
-    fn key(&self, place: Place) -> &[u8] {
+    /// How the key at a place, whose prefix is that of the key sought, compares to it.
+    fn compare(&self, place: Place, sought: &Sought<'_>) -> Ordering {
         let entry = self.leaves.get(place.leaf).and_then(|leaf| leaf.entries.get(place.index));
-        entry.map_or(&[], |entry| self.keys.get(entry.key))
+        let Some(entry) = entry else { return Ordering::Greater };
+        let (_, second) = sought.words;
+        let in_words = self.common.len() + 2 * size_of::<u64>();
+        let in_words = entry.key.length() <= in_words && sought.key.len() <= in_words;
+        if !in_words || second == u64::MAX || entry.second == u64::MAX {
+            return self.keys.get(entry.key).cmp(sought.key);
+        }
+        // Filled up with zeros, the shorter of two keys that are equal so far is the lesser.
+        entry.second.cmp(&second).then(entry.key.length().cmp(&sought.key.len()))
     }
 
     /// Stands before the first record whose key is not less than `key`.

@@ -17,8 +17,12 @@ const CHANGE_COST_BYTES: u64 = 640;
 pub(crate) struct Behind {
     /// Behind this much, counted in [`cost`], a checkpoint is due.
     due_at: AtomicU64,
+    /// What this process appended.
     bytes: AtomicU64,
     changes: AtomicU64,
+    /// How much of it checkpoints cover.
+    covered_bytes: AtomicU64,
+    covered_changes: AtomicU64,
     checkpoint: AtomicU64,
     /// Whether one was asked for that has not begun yet.
     asked: AtomicBool,
@@ -40,23 +44,34 @@ impl Behind {
             due_at: AtomicU64::new(due_at.max(checkpoint_bytes.saturating_mul(2))),
             bytes: AtomicU64::new(0),
             changes: AtomicU64::new(0),
+            covered_bytes: AtomicU64::new(0),
+            covered_changes: AtomicU64::new(0),
             checkpoint: AtomicU64::new(checkpoint.get()),
             asked: AtomicBool::new(false),
         }
     }
 
-    /// Counts an appended frame; says whether a checkpoint is to be asked for.
+    /// Counts an appended frame; says whether a checkpoint is to be asked for. The writer alone
+    /// calls this.
     pub(crate) fn add(&self, frame: Stretch) -> bool {
-        // The writer alone adds; what a checkpoint takes away meanwhile makes this a lower bound.
-        let bytes = self.bytes.fetch_add(frame.bytes, Relaxed) + frame.bytes;
-        let changes = self.changes.fetch_add(frame.changes, Relaxed) + frame.changes;
+        self.bytes.store(self.bytes.load(Relaxed) + frame.bytes, Relaxed);
+        self.changes.store(self.changes.load(Relaxed) + frame.changes, Relaxed);
+        let Stretch { bytes, changes } = self.stretch();
         let cost = bytes.max(changes.saturating_mul(CHANGE_COST_BYTES));
-        cost >= self.due_at.load(Relaxed) && !self.asked.swap(true, Relaxed)
+        cost >= self.due_at.load(Relaxed)
+            && !self.asked.load(Relaxed)
+            && !self.asked.swap(true, Relaxed)
     }
 
     /// What stands behind the newest checkpoint.
     pub(crate) fn stretch(&self) -> Stretch {
-        Stretch { bytes: self.bytes.load(Relaxed), changes: self.changes.load(Relaxed) }
+        let behind = |total: &AtomicU64, covered: &AtomicU64| {
+            total.load(Relaxed).saturating_sub(covered.load(Relaxed))
+        };
+        Stretch {
+            bytes: behind(&self.bytes, &self.covered_bytes),
+            changes: behind(&self.changes, &self.covered_changes),
+        }
     }
 
     /// Notes that a checkpoint begins; what it covers is to be given to [`cover`](Self::cover).
@@ -67,8 +82,8 @@ impl Behind {
 
     /// Notes that a checkpoint was written.
     pub(crate) fn cover(&self, covered: Stretch, lsn: Lsn, due_at: u64, checkpoint_bytes: u64) {
-        self.bytes.fetch_sub(covered.bytes, Relaxed);
-        self.changes.fetch_sub(covered.changes, Relaxed);
+        self.covered_bytes.fetch_add(covered.bytes, Relaxed);
+        self.covered_changes.fetch_add(covered.changes, Relaxed);
         self.due_at.store(due_at.max(checkpoint_bytes.saturating_mul(2)), Relaxed);
         self.checkpoint.store(lsn.get(), Relaxed);
     }

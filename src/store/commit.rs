@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::background::Stretch;
+use super::buffer::NetWrite;
 use super::catalogue::{COLLECTIONS, CatalogueRecord};
 use super::engine::{Engine, Section, lock};
 use super::options::Durability;
@@ -179,7 +179,7 @@ pub(crate) fn commit(engine: &Engine, transaction: &Transaction<'_>) -> Result<C
 /// Lets readers see, and subscribers hear, what is as durable as the store promises.
 pub(crate) fn publish(engine: &Engine, commit: &Commit<()>) {
     match engine.durability {
-        Durability::Sync => engine.publish(engine.journal.sync.durable().min(engine.state().lsn)),
+        Durability::Sync => engine.publish(engine.journal.sync.durable().min(engine.applied())),
         Durability::Interval(_) | Durability::Process => engine.publish(commit.lsn),
     }
 }
@@ -192,28 +192,24 @@ pub(crate) fn append(engine: &Engine, transaction: &Transaction<'_>) -> Result<C
     // Checked inside the section: who waited for it may have waited for the one that failed.
     engine.writing()?;
     engine.journal.sync.check()?;
-    let Section { writer, positions, metadata } = &mut *section;
+    let Section { writer, positions, metadata, heads, spare } = &mut *section;
     let tail = *writer.tail();
 
     let names = resolve(engine, transaction)?;
-    validate(engine, transaction, &names)?;
+    validate(engine, transaction, &names, tail.lsn)?;
     let records = catalogue_records(&names)?;
-    let captured = capture(engine, transaction, &names, &records)?;
-    if captured.is_empty() {
+    let mut capture = Capture { changes: recycled(spare), digest: tail.digest };
+    capture.new_collections(&names, &records);
+    capture.writes(engine, transaction, &names, heads)?;
+    let Capture { changes, digest } = capture;
+    if changes.is_empty() {
         return Ok(Commit { lsn: tail.lsn, time: tail.time, changes: 0, value: () });
     }
 
     let (lsn, time) = number(engine, transaction, &tail);
     metadata.clear();
     transaction.metadata.encode(metadata);
-    let changes: Vec<Change<'_>> = captured.iter().map(|captured| captured.change).collect();
-    let frame = NewFrame {
-        lsn,
-        time,
-        digest: digest_after(tail.digest, &captured),
-        metadata,
-        changes: &changes,
-    };
+    let frame = NewFrame { lsn, time, digest, metadata, changes: &changes };
     let end = writer.append(&engine.journal, &frame, positions)?;
 
     for new in &names.new {
@@ -227,12 +223,18 @@ pub(crate) fn append(engine: &Engine, transaction: &Transaction<'_>) -> Result<C
         previous: change.previous,
     });
     apply(&mut engine.state_mut(), lsn, applied);
-    engine.note_appended(Stretch {
-        bytes: end.end.bits() - end.frame.bits(),
-        changes: changes.len() as u64,
-    });
-    let user_changes = captured.len() - records.len();
+    engine.note_appended(&end, changes.len() as u64);
+    let user_changes = changes.len() - records.len();
+    *spare = recycled(&mut { changes });
     Ok(Commit { lsn, time, changes: u32::try_from(user_changes).unwrap_or(u32::MAX), value: () })
+}
+
+/// An empty vector that keeps the memory of another one: collecting a vector's own iterator into a
+/// vector of elements of the same layout does not allocate.
+fn recycled<'to>(from: &mut Vec<Change<'_>>) -> Vec<Change<'to>> {
+    let mut from = std::mem::take(from);
+    from.clear();
+    from.into_iter().map_while(|_| None).collect()
 }
 
 /// Stops the journal if the writer section is left by a panic: journal and index may then differ,
@@ -303,11 +305,12 @@ pub(crate) fn resolve(engine: &Engine, transaction: &Transaction<'_>) -> Result<
     Ok(names)
 }
 
-/// Refuses a transaction whose reads do not hold any more or whose expectations fail.
+/// Refuses a transaction whose reads do not hold any more at `head`, or whose expectations fail.
 pub(crate) fn validate(
     engine: &Engine,
     transaction: &Transaction<'_>,
     names: &Names,
+    head: Lsn,
 ) -> Result<()> {
     let mut conflicts = Vec::new();
     for (slot, expectation) in transaction.expectations() {
@@ -323,7 +326,7 @@ pub(crate) fn validate(
     if !conflicts.is_empty() {
         return Err(refusal(&code::EXPECTATION_FAILED, "is not as expected", conflicts));
     }
-    if engine.state().lsn == transaction.snapshot {
+    if head == transaction.snapshot {
         return Ok(());
     }
     let reads = transaction.reads();
@@ -386,58 +389,90 @@ fn catalogue_records(names: &Names) -> Result<Vec<Vec<u8>>> {
         .collect()
 }
 
-/// A change with its before image, and what it is to the digest.
-#[derive(Debug)]
-pub(crate) struct Captured<'a> {
-    pub(crate) change: Change<'a>,
-    /// `None` for the store's own collections, which the digest leaves out.
-    seed: Option<CollectionSeed>,
+/// Records are looked up together in groups of this size, so that waiting for memory overlaps.
+const GROUP: usize = 32;
+
+/// The net changes with their before images, straight from the mapped journal, and the digest of
+/// the state that they lead to.
+struct Capture<'a> {
+    changes: Vec<Change<'a>>,
+    digest: StateDigest,
 }
 
-/// The net changes with their before images, straight from the mapped journal.
-fn capture<'a>(
-    engine: &'a Engine,
-    transaction: &'a Transaction<'_>,
-    names: &'a Names,
-    records: &'a [Vec<u8>],
-) -> Result<Vec<Captured<'a>>> {
-    let mut captured = Vec::with_capacity(names.new.len() + transaction.writes().len());
-    for (new, record) in names.new.iter().zip(records) {
-        let change = Change {
-            op: Op::Create,
-            collection: COLLECTIONS,
-            previous: Position::NONE,
-            key: new.name.as_bytes(),
-            before: None,
-            after: Some(Image::new(record, CodecId::Json)),
-        };
-        captured.push(Captured { change, seed: None });
+impl<'a> Capture<'a> {
+    /// The records of new collections; the digest leaves the store's own collections out.
+    fn new_collections(&mut self, names: &'a Names, records: &'a [Vec<u8>]) {
+        for (new, record) in names.new.iter().zip(records) {
+            self.changes.push(Change {
+                op: Op::Create,
+                collection: COLLECTIONS,
+                previous: Position::NONE,
+                key: new.name.as_bytes(),
+                before: None,
+                after: Some(Image::new(record, CodecId::Json)),
+            });
+        }
     }
-    for write in transaction.writes() {
-        let collection = names.id(write.slot.collection);
-        let head = engine.index(|state| state.head(collection, &write.slot.key))?;
+
+    fn writes(
+        &mut self,
+        engine: &'a Engine,
+        transaction: &'a Transaction<'_>,
+        names: &Names,
+        heads: &mut Vec<Option<Head>>,
+    ) -> Result<()> {
+        let mut group = transaction.writes().iter();
+        loop {
+            let writes = group.clone().take(GROUP);
+            engine.index(|state| {
+                heads.clear();
+                for write in writes.clone() {
+                    heads.push(state.head(names.id(write.collection), write.key)?);
+                }
+                Ok(())
+            })?;
+            if heads.is_empty() {
+                return Ok(());
+            }
+            engine.journal.touch(heads.iter().flatten().map(|head| head.position));
+            // The heads first: the other way round, zip would take one write too many.
+            for (head, write) in heads.iter().zip(group.by_ref()) {
+                self.write(engine, names, write, *head)?;
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        engine: &'a Engine,
+        names: &Names,
+        write: NetWrite<'a>,
+        head: Option<Head>,
+    ) -> Result<()> {
+        let collection = names.id(write.collection);
         let before = match head.filter(|head| !head.is_deleted()) {
-            Some(head) => engine.change_of(collection, &write.slot.key, head.position)?.1.after,
+            Some(head) => engine.change_of(collection, write.key, head.position)?.1.after,
             None => None,
         };
-        let after = write.image();
-        let op = match (before, after) {
-            (None, None) => continue,
+        let op = match (before, write.image) {
+            (None, None) => return Ok(()),
             (None, Some(_)) => Op::Create,
             (Some(_), Some(_)) => Op::Update,
             (Some(_), None) => Op::Delete,
         };
-        let change = Change {
+        if let Some(seed) = seed_of(engine, names, collection)? {
+            self.digest = self.digest.replaced(seed, write.key, before, write.image);
+        }
+        self.changes.push(Change {
             op,
             collection,
             previous: head.map_or(Position::NONE, |head| head.position),
-            key: &write.slot.key,
+            key: write.key,
             before,
-            after,
-        };
-        captured.push(Captured { change, seed: seed_of(engine, names, collection)? });
+            after: write.image,
+        });
+        Ok(())
     }
-    Ok(captured)
 }
 
 fn seed_of(engine: &Engine, names: &Names, collection: u32) -> Result<Option<CollectionSeed>> {
@@ -448,29 +483,19 @@ fn seed_of(engine: &Engine, names: &Names, collection: u32) -> Result<Option<Col
     Ok((!entry.is_system()).then_some(entry.seed))
 }
 
-fn digest_after(digest: StateDigest, captured: &[Captured<'_>]) -> StateDigest {
-    captured.iter().fold(digest, |digest, Captured { change, seed }| match seed {
-        Some(seed) => digest.replaced(*seed, change.key, change.before, change.after),
-        None => digest,
-    })
-}
-
 /// What a commit would write now; nothing is numbered or written.
 pub(crate) fn preview(
     engine: &Engine,
     transaction: &Transaction<'_>,
 ) -> Result<Vec<(String, Vec<u8>, Op)>> {
     let names = resolve(engine, transaction)?;
-    validate(engine, transaction, &names)?;
-    let captured = capture(engine, transaction, &names, &[])?;
+    validate(engine, transaction, &names, engine.state().lsn)?;
+    let mut capture = Capture { changes: Vec::new(), digest: StateDigest::default() };
+    capture.writes(engine, transaction, &names, &mut Vec::new())?;
     let name = |id: u32| match names.new.iter().find(|new| new.id == id) {
         Some(new) => Ok(new.name.clone()),
         None => engine.catalogue.by_id(id).map(|entry| entry.name.to_string()),
     };
-    captured
-        .iter()
-        .map(|Captured { change, .. }| {
-            Ok((name(change.collection)?, change.key.to_vec(), change.op))
-        })
-        .collect()
+    let changes = capture.changes.iter();
+    changes.map(|change| Ok((name(change.collection)?, change.key.to_vec(), change.op))).collect()
 }

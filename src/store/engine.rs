@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -36,8 +38,13 @@ pub(crate) struct Engine {
     /// Held while a checkpoint is written: two at once would write the same temporary file.
     pub(crate) checkpointing: Mutex<()>,
     state: RwLock<State>,
+    /// The newest transaction that the state holds.
+    applied: AtomicU64,
     /// The newest transaction that readers may see.
     visible: AtomicU64,
+    /// How many subscriptions wait for what becomes visible.
+    #[cfg(feature = "tokio")]
+    pub(crate) subscriptions: AtomicUsize,
     /// What only the process that writes has; `None` for a reader.
     pub(crate) writing: Option<Writing>,
     /// Taken by whoever follows another process's writer.
@@ -63,6 +70,10 @@ pub(crate) struct Section {
     pub(crate) positions: Vec<Position>,
     /// Reused: encoded metadata.
     pub(crate) metadata: Vec<u8>,
+    /// Reused: the newest changes of the records that are written.
+    pub(crate) heads: Vec<Option<Head>>,
+    /// Empty, kept for its memory.
+    pub(crate) spare: Vec<Change<'static>>,
 }
 
 /// Threads and the lock, taken apart on closing.
@@ -104,7 +115,10 @@ impl Engine {
             behind: Behind::new(parts.checkpoint_bytes, parts.checkpoint.0, parts.checkpoint.1),
             checkpointing: Mutex::new(()),
             state: RwLock::new(parts.state),
+            applied: AtomicU64::new(head.get()),
             visible: AtomicU64::new(head.get()),
+            #[cfg(feature = "tokio")]
+            subscriptions: AtomicUsize::new(0),
             writing: parts.writing,
             following: Mutex::new(parts.tail),
             #[cfg(feature = "tokio")]
@@ -133,15 +147,31 @@ impl Engine {
         }
     }
 
+    /// The newest transaction that the state holds, durable or not.
+    pub(crate) fn applied(&self) -> Lsn {
+        Lsn::new(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Notes what was just applied to the state.
+    pub(crate) fn set_applied(&self, lsn: Lsn) {
+        self.applied.store(lsn.get(), Ordering::Release);
+    }
+
     /// The newest transaction that readers may see.
     pub(crate) fn visible(&self) -> Lsn {
-        Lsn::new(self.visible.load(Ordering::Acquire))
+        Lsn::new(self.visible.load(Ordering::SeqCst))
     }
 
     /// Lets readers see everything up to `lsn`.
     pub(crate) fn publish(&self, lsn: Lsn) {
-        let before = self.visible.fetch_max(lsn.get(), Ordering::AcqRel);
+        let before = self.visible.fetch_max(lsn.get(), Ordering::SeqCst);
         if before < lsn.get() {
+            // A subscription counts itself first and then looks at what is visible: in the one
+            // order of all these operations, either it sees this, or it is seen here.
+            #[cfg(feature = "tokio")]
+            if self.subscriptions.load(Ordering::SeqCst) == 0 {
+                return;
+            }
             #[cfg(feature = "tokio")]
             self.announcement.send_if_modified(|seen| {
                 let newer = *seen < lsn.get();
@@ -170,7 +200,9 @@ impl Engine {
     }
 
     /// Counts an appended frame, and asks for a checkpoint when one is due.
-    pub(crate) fn note_appended(&self, frame: Stretch) {
+    pub(crate) fn note_appended(&self, tail: &Tail, changes: u64) {
+        self.set_applied(tail.lsn);
+        let frame = Stretch { bytes: tail.end.bits() - tail.frame.bits(), changes };
         if self.behind.add(frame)
             && let Some(writing) = &self.writing
             && let Some(checkpointer) = &lock(&writing.background).checkpointer

@@ -6,6 +6,7 @@
 //! [`maintenance`] and [`status`].
 
 mod background;
+mod buffer;
 mod catalogue;
 mod codec;
 mod collection;
@@ -228,8 +229,7 @@ impl Store {
     /// `Invalid` if the store was opened read-only; `Closed`.
     pub fn begin(&self) -> Result<Transaction<'_>> {
         self.engine.writing()?;
-        let snapshot = self.engine.state().lsn;
-        Ok(Transaction::new(&self.engine, snapshot))
+        Ok(Transaction::new(&self.engine, self.engine.applied()))
     }
 
     /// A transaction that is only ever previewed: works on a store that is open for reading.

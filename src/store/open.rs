@@ -198,14 +198,13 @@ fn open_for_writing(options: &Options, root: &Path, identity: StoreHeader) -> Re
         Error::new(&code::IO, "recovery left no segment to write to").at_path(root)
     })?;
     let mut parts = fold(options, &opened, identity)?;
-    let keeper = Keeper::start(&opened.journal, opened.chain)?;
+    let mut keeper = Keeper::start(&opened.journal, opened.chain)?;
+    if options.durability != Durability::Sync {
+        // Under `Sync` it would only make the first sync write zeros.
+        keeper.start_populator()?;
+    }
     let (segment, changes) = active;
-    let start = Start {
-        segment,
-        tail: opened.tail,
-        changes,
-        populate: options.durability != Durability::Sync,
-    };
+    let start = Start { segment, tail: opened.tail, changes };
     let writer = Writer::new(&opened.journal, keeper, start);
     parts.writing = Some(writing(options, &opened, writer, lock)?);
     let engine = Arc::new(Engine::new(parts));
@@ -222,7 +221,13 @@ fn writing(options: &Options, opened: &Opened, writer: Writer, lock: Lock) -> Re
         Durability::Sync | Durability::Process => None,
     };
     Ok(Writing {
-        section: Mutex::new(Section { writer, positions: Vec::new(), metadata: Vec::new() }),
+        section: Mutex::new(Section {
+            writer,
+            positions: Vec::new(),
+            metadata: Vec::new(),
+            heads: Vec::new(),
+            spare: Vec::new(),
+        }),
         closed: AtomicBool::new(false),
         background: Mutex::new(Background {
             flusher: Some(Flusher::start(&opened.journal, interval)?),

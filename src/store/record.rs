@@ -84,7 +84,7 @@ fn at(
 }
 
 /// How many records of the index are looked at under one lock.
-const PAGE: usize = 256;
+const PAGE: usize = 128;
 
 /// The records of a range at one moment, in key order from both ends.
 ///
@@ -151,6 +151,7 @@ impl<'a> Scan<'a> {
         } else {
             range.start_behind(&page.last);
         }
+        self.engine.journal.touch(page.heads.iter().map(|head| head.position));
         if reverse {
             self.back.extend(&page.heads);
         } else {

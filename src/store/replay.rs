@@ -216,6 +216,7 @@ pub(crate) fn refresh(engine: &Engine) -> Result<Lsn> {
     if after.lsn > before.lsn {
         let mut state = engine.state_mut();
         replay(&engine.journal, &engine.catalogue, &mut state, before.digest, after.lsn)?;
+        engine.set_applied(after.lsn);
     }
     *tail = after;
     drop(tail);

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use super::Store;
@@ -100,12 +101,19 @@ impl Store {
         self.engine
             .check_window(from)
             .map_err(|error| Error::new(&code::LAGGED, error.message()).at_path(self.path()))?;
+        self.engine.subscriptions.fetch_add(1, Ordering::SeqCst);
         Ok(Subscription {
             engine: Arc::clone(&self.engine),
             store: self.clone(),
             next: from.next(),
             news: self.engine.announcement.subscribe(),
         })
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.engine.subscriptions.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

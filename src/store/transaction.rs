@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Author;
+use super::buffer::WriteBuffer;
 use super::codec::{self, Codec};
 use super::collection::{Collection, KeyRange, check_image, check_key, check_name};
 use super::engine::Engine;
 use super::record::Record;
 use crate::error::{Conflict, Error, Result, code};
 use crate::format::frame::TRANSACTION_BYTES_MAX;
-use crate::format::image::{CodecId, Image, OwnedImage};
+use crate::format::image::{CodecId, Image};
 use crate::format::metadata::Metadata;
 use crate::lsn::Lsn;
 use crate::time::Timestamp;
@@ -41,34 +42,23 @@ pub struct Transaction<'s> {
     pub(crate) snapshot: Lsn,
     pub(crate) metadata: Metadata,
     pub(crate) time: Option<Timestamp>,
-    writes: Vec<Write>,
-    /// Where in `writes` a record stands.
-    slots: BTreeMap<Slot, usize>,
+    writes: WriteBuffer,
     expectations: Vec<(Slot, Expectation)>,
     reads: RefCell<Reads>,
     /// Collections that did not exist when they were named; their provisional ids count down.
     new_collections: RefCell<Vec<String>>,
+    /// What the values take together.
     bytes: u64,
 }
+
+/// Keys, values, and values that were replaced by longer ones may take this much memory.
+const BUFFER_BYTES_MAX: u64 = 2 * TRANSACTION_BYTES_MAX;
 
 /// A record, by the id of its collection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot {
     pub(crate) collection: u32,
     pub(crate) key: Vec<u8>,
-}
-
-/// The net write of one record.
-#[derive(Debug)]
-pub(crate) struct Write {
-    pub(crate) slot: Slot,
-    after: Option<OwnedImage>,
-}
-
-impl Write {
-    pub(crate) fn image(&self) -> Option<Image<'_>> {
-        self.after.as_ref().map(OwnedImage::as_image)
-    }
 }
 
 /// What must hold at commit, whatever was read.
@@ -92,8 +82,7 @@ impl<'s> Transaction<'s> {
             snapshot,
             metadata: Metadata::default(),
             time: None,
-            writes: Vec::new(),
-            slots: BTreeMap::new(),
+            writes: WriteBuffer::take(),
             expectations: Vec::new(),
             reads: RefCell::default(),
             new_collections: RefCell::default(),
@@ -233,8 +222,8 @@ impl<'s> Transaction<'s> {
     /// # Errors
     /// `Invalid` if name, key or value are over their limits.
     pub fn put_image(&mut self, collection: &str, key: &[u8], image: Image<'_>) -> Result<()> {
-        check_name(collection)?;
-        self.set(self.slot(collection, key)?, Some(image))
+        let collection = self.writable(collection, key)?;
+        self.set(collection, key, Some(image))
     }
 
     /// [`insert`](Self::insert), by name and bytes.
@@ -242,17 +231,17 @@ impl<'s> Transaction<'s> {
     /// # Errors
     /// As [`insert`](Self::insert).
     pub fn insert_image(&mut self, collection: &str, key: &[u8], image: Image<'_>) -> Result<()> {
-        check_name(collection)?;
-        let slot = self.slot(collection, key)?;
-        if self.slots.contains_key(&slot) {
+        let id = self.writable(collection, key)?;
+        let slot = Slot { collection: id, key: key.to_vec() };
+        if self.writes.get(id, key).is_some() {
             return Err(Error::new(
                 &code::EXPECTATION_FAILED,
                 "the record was written by this transaction already",
             )
             .with_conflicts(vec![self.conflict(&slot, self.snapshot)]));
         }
-        self.expectations.push((slot.clone(), Expectation::Version(Lsn::ZERO)));
-        self.set(slot, Some(image))
+        self.expectations.push((slot, Expectation::Version(Lsn::ZERO)));
+        self.set(id, key, Some(image))
     }
 
     /// [`delete`](Self::delete), by name and bytes.
@@ -260,9 +249,9 @@ impl<'s> Transaction<'s> {
     /// # Errors
     /// As [`delete`](Self::delete).
     pub fn delete_record(&mut self, collection: &str, key: &[u8]) -> Result<bool> {
-        check_name(collection)?;
+        let id = self.writable(collection, key)?;
         let existed = self.image(collection, key)?.is_some();
-        self.set(self.slot(collection, key)?, None)?;
+        self.set(id, key, None)?;
         Ok(existed)
     }
 
@@ -283,9 +272,9 @@ impl<'s> Transaction<'s> {
     /// `Invalid` for a bad name or key; `Corrupt` if it can't be read.
     pub fn record(&self, collection: &str, key: &[u8]) -> Result<Option<Record<'_>>> {
         let slot = self.slot(collection, key)?;
-        if let Some(write) = self.own_write(&slot) {
-            return Ok(write.image().map(|image| Record {
-                key: &write.slot.key,
+        if let Some(write) = self.writes.get(slot.collection, key) {
+            return Ok(write.image.map(|image| Record {
+                key: write.key,
                 image,
                 lsn: self.snapshot,
                 time: self.time.unwrap_or_default(),
@@ -308,18 +297,18 @@ impl<'s> Transaction<'s> {
             let record = record?;
             records.insert(record.key(), record);
         }
-        for write in &self.writes {
-            if write.slot.collection != id || !range.contains(&write.slot.key) {
+        for write in self.writes.iter() {
+            if write.collection != id || !range.contains(write.key) {
                 continue;
             }
-            match write.image() {
+            let key = write.key;
+            match write.image {
                 Some(image) => {
                     let (lsn, time) = (self.snapshot, self.time.unwrap_or_default());
-                    let key = &write.slot.key[..];
                     records.insert(key, Record { key, image, lsn, time });
                 }
                 None => {
-                    records.remove(&write.slot.key[..]);
+                    records.remove(key);
                 }
             }
         }
@@ -334,12 +323,11 @@ impl<'s> Transaction<'s> {
     /// Writes a record of one of the store's own collections.
     pub(crate) fn put_system(&mut self, collection: u32, key: &[u8], bytes: &[u8]) -> Result<()> {
         check_key(key)?;
-        let slot = Slot { collection, key: key.to_vec() };
-        self.set(slot, Some(Image::new(bytes, CodecId::Json)))
+        self.set(collection, key, Some(Image::new(bytes, CodecId::Json)))
     }
 
     pub(crate) fn delete_system(&mut self, collection: u32, key: &[u8]) -> Result<()> {
-        self.set(Slot { collection, key: key.to_vec() }, None)
+        self.set(collection, key, None)
     }
 
     pub(crate) fn expect_system(&mut self, collection: u32, key: &[u8], lsn: Lsn) {
@@ -347,12 +335,12 @@ impl<'s> Transaction<'s> {
         self.expectations.push((slot, Expectation::Version(lsn)));
     }
 
-    pub(crate) fn writes(&self) -> &[Write] {
+    pub(crate) fn writes(&self) -> &WriteBuffer {
         &self.writes
     }
 
     pub(crate) fn writes_to(&self, collection: u32) -> bool {
-        self.writes.iter().any(|write| write.slot.collection == collection && write.after.is_some())
+        self.writes.iter().any(|write| write.collection == collection && write.image.is_some())
     }
 
     pub(crate) fn expectations(&self) -> &[(Slot, Expectation)] {
@@ -382,6 +370,18 @@ impl<'s> Transaction<'s> {
         Ok(Slot { collection: self.collection_id(collection), key: key.to_vec() })
     }
 
+    /// The id of a collection that may be written to, the key being within its limits.
+    fn writable(&self, collection: &str, key: &[u8]) -> Result<u32> {
+        check_key(key)?;
+        match self.engine.catalogue.by_name(collection) {
+            Some(entry) if !entry.is_system() => Ok(entry.id),
+            Some(_) | None => {
+                check_name(collection)?;
+                Ok(self.collection_id(collection))
+            }
+        }
+    }
+
     fn collection_id(&self, name: &str) -> u32 {
         if let Some(entry) = self.engine.catalogue.by_name(name) {
             return entry.id;
@@ -394,10 +394,6 @@ impl<'s> Transaction<'s> {
         u32::MAX - u32::try_from(index).unwrap_or(0)
     }
 
-    fn own_write(&self, slot: &Slot) -> Option<&Write> {
-        self.writes.get(*self.slots.get(slot)?)
-    }
-
     fn image(&self, collection: &str, key: &[u8]) -> Result<Option<Image<'_>>> {
         Ok(self.record(collection, key)?.map(|record| record.image()))
     }
@@ -408,28 +404,28 @@ impl<'s> Transaction<'s> {
         Ok(record)
     }
 
-    fn set(&mut self, slot: Slot, image: Option<Image<'_>>) -> Result<()> {
+    fn set(&mut self, collection: u32, key: &[u8], image: Option<Image<'_>>) -> Result<()> {
         if let Some(image) = image {
             check_image(image)?;
         }
         let size = |image: Option<Image<'_>>| image.map_or(0, |image| image.bytes().len() as u64);
-        let before = self.own_write(&slot).map_or(0, |write| size(write.image()));
+        let before = self.writes.get(collection, key).map_or(0, |write| size(write.image));
         let bytes = self.bytes - before + size(image);
-        if bytes > TRANSACTION_BYTES_MAX {
+        if bytes > TRANSACTION_BYTES_MAX || self.writes.bytes() as u64 > BUFFER_BYTES_MAX {
             return Err(Error::new(
                 &code::TRANSACTION_TOO_LARGE,
                 format!("the transaction's values take {bytes} bytes"),
             ));
         }
         self.bytes = bytes;
-        let after = image.map(OwnedImage::from);
-        if let Some(write) = self.slots.get(&slot).and_then(|index| self.writes.get_mut(*index)) {
-            write.after = after;
-        } else {
-            self.slots.insert(slot.clone(), self.writes.len());
-            self.writes.push(Write { slot, after });
-        }
+        self.writes.set(collection, key, image);
         Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.writes).give_back();
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::format::block::Block;
 use crate::format::checkpoint::{CheckpointHeader, DirectoryImage};
 use crate::format::control::Control;
-use crate::format::frame::Frame;
+use crate::format::frame::{Frame, FrameHeader};
 use crate::format::seal::Seal;
 use crate::format::segment::SegmentHeader;
 use crate::format::store_header::StoreHeader;
@@ -16,8 +16,8 @@ use crate::store::{Durability, Options};
 /// A frame with all its changes and metadata, as if its checksum had been right.
 pub fn frame_decode(data: &[u8]) {
     let position = Position::new(1, 128);
-    if let Ok(frame) =
-        Frame::verified(data, 0, position).or_else(|_| Frame::trusted(data, position))
+    if let Ok(frame) = Frame::verified(data, 0, position)
+        .or_else(|_| FrameHeader::parse(data).map(|header| Frame::trusted(header, data, position)))
     {
         let metadata = frame.metadata();
         let changes = frame.changes().count();

@@ -29,6 +29,31 @@ const WRONG: Collection<Guest, Json> = Collection::new("as-bincode");
 const AS_BYTES: Collection<[u8], Raw> = Collection::new("as-bytes");
 
 #[test]
+fn a_transaction_of_any_length_writes_every_record_and_every_before_image() {
+    let place = Place::new();
+    let store = place.open();
+    for round in 0..3_usize {
+        for count in [1, 31, 32, 33, 64, 65, 1000] {
+            let value = format!("{round}-{count}");
+            let commit = store.write(|tx| {
+                for n in 0..count {
+                    let image = Image::new(value.as_bytes(), CodecId::Raw);
+                    tx.put_image("things", format!("{count}-{n}").as_bytes(), image)?;
+                }
+                Ok(())
+            });
+            assert_eq!(commit.expect("committed").changes() as usize, count);
+        }
+    }
+    let snapshot = store.snapshot();
+    assert_eq!(snapshot.scan("things", KeyRange::all()).expect("scan").count(), 1226);
+    for record in snapshot.scan("things", KeyRange::all()).expect("scan") {
+        let record = record.expect("sound");
+        assert_eq!(store.record_history("things", record.key()).expect("history").count(), 3);
+    }
+}
+
+#[test]
 fn each_codec_gives_back_what_was_put() {
     let place = Place::new();
     let store = place.open();
