@@ -30,7 +30,10 @@ impl Flusher {
 
     pub(crate) fn stop(&mut self, journal: &Journal) {
         journal.sync.bell.stop();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take()
+            // This very thread may hold the last handle while it tells what became durable.
+            && thread.thread().id() != std::thread::current().id()
+        {
             // A panic of the thread was printed when it happened; there is nothing to undo.
             drop(thread.join());
         }

@@ -15,6 +15,7 @@
 //! [`cut`] and [`recover`] (opening), [`follow`] (reading beside a writer).
 
 pub(crate) mod beacon;
+mod bell;
 pub(crate) mod cut;
 mod flush;
 pub(crate) mod follow;

@@ -111,21 +111,6 @@ impl<'s> Transaction<'s> {
             Err(error) => Err(Rejected { error, transaction: Box::new(self) }),
         }
     }
-
-    /// Commits without blocking the task for the sync: ten thousand tasks may wait for one.
-    ///
-    /// # Errors
-    /// As [`commit`](Self::commit).
-    #[cfg(feature = "tokio")]
-    pub async fn commit_async(self) -> Result<Commit<()>> {
-        let engine = self.engine;
-        let appended = append(engine, &self)?;
-        if engine.durability == Durability::Sync && !appended.is_empty() {
-            super::subscribe::durable(engine, appended.lsn).await?;
-        }
-        publish(engine, &appended);
-        Ok(appended)
-    }
 }
 
 /// A transaction that did not commit, with the reason, into which it turns by `?`.
@@ -172,16 +157,7 @@ pub(crate) fn commit(engine: &Engine, transaction: &Transaction<'_>) -> Result<C
     if engine.durability == Durability::Sync && !commit.is_empty() {
         engine.journal.sync.wait(commit.lsn)?;
     }
-    publish(engine, &commit);
     Ok(commit)
-}
-
-/// Lets readers see, and subscribers hear, what is as durable as the store promises.
-pub(crate) fn publish(engine: &Engine, commit: &Commit<()>) {
-    match engine.durability {
-        Durability::Sync => engine.publish(engine.journal.sync.durable().min(engine.applied())),
-        Durability::Interval(_) | Durability::Process => engine.publish(commit.lsn),
-    }
 }
 
 /// The writer section: everything up to the sync, one transaction at a time.
@@ -223,7 +199,7 @@ pub(crate) fn append(engine: &Engine, transaction: &Transaction<'_>) -> Result<C
         previous: change.previous,
     });
     apply(&mut engine.state_mut(), lsn, applied);
-    engine.note_appended(&end, changes.len() as u64);
+    engine.note_applied(&end, changes.len() as u64);
     let user_changes = changes.len() - records.len();
     *spare = recycled(&mut { changes });
     Ok(Commit { lsn, time, changes: u32::try_from(user_changes).unwrap_or(u32::MAX), value: () })

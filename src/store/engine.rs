@@ -40,8 +40,6 @@ pub(crate) struct Engine {
     state: RwLock<State>,
     /// The newest transaction that the state holds.
     applied: AtomicU64,
-    /// The newest transaction that readers may see.
-    visible: AtomicU64,
     /// How many subscriptions wait for what becomes visible.
     #[cfg(feature = "tokio")]
     pub(crate) subscriptions: AtomicUsize,
@@ -116,7 +114,6 @@ impl Engine {
             checkpointing: Mutex::new(()),
             state: RwLock::new(parts.state),
             applied: AtomicU64::new(head.get()),
-            visible: AtomicU64::new(head.get()),
             #[cfg(feature = "tokio")]
             subscriptions: AtomicUsize::new(0),
             writing: parts.writing,
@@ -149,33 +146,36 @@ impl Engine {
 
     /// The newest transaction that the state holds, durable or not.
     pub(crate) fn applied(&self) -> Lsn {
-        Lsn::new(self.applied.load(Ordering::Acquire))
+        Lsn::new(self.applied.load(Ordering::SeqCst))
     }
 
     /// Notes what was just applied to the state.
     pub(crate) fn set_applied(&self, lsn: Lsn) {
-        self.applied.store(lsn.get(), Ordering::Release);
+        self.applied.store(lsn.get(), Ordering::SeqCst);
+        #[cfg(feature = "tokio")]
+        self.announce();
     }
 
-    /// The newest transaction that readers may see.
+    /// The newest transaction that readers may see: what is applied, and as durable as the store
+    /// promises. Nobody reads what a power cut could still take back.
     pub(crate) fn visible(&self) -> Lsn {
-        Lsn::new(self.visible.load(Ordering::SeqCst))
+        let applied = self.applied();
+        match self.durability {
+            Durability::Sync if self.is_writer() => applied.min(self.journal.sync.durable()),
+            Durability::Sync | Durability::Interval(_) | Durability::Process => applied,
+        }
     }
 
-    /// Lets readers see everything up to `lsn`.
-    pub(crate) fn publish(&self, lsn: Lsn) {
-        let before = self.visible.fetch_max(lsn.get(), Ordering::SeqCst);
-        if before < lsn.get() {
-            // A subscription counts itself first and then looks at what is visible: in the one
-            // order of all these operations, either it sees this, or it is seen here.
-            #[cfg(feature = "tokio")]
-            if self.subscriptions.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            #[cfg(feature = "tokio")]
+    /// Tells subscribers what became visible. A subscription counts itself first and then looks at
+    /// what is visible: in the one order of all these operations, either it sees what was stored
+    /// before this is called, or it is seen here.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn announce(&self) {
+        if self.subscriptions.load(Ordering::SeqCst) > 0 {
+            let visible = self.visible().get();
             self.announcement.send_if_modified(|seen| {
-                let newer = *seen < lsn.get();
-                *seen = lsn.get().max(*seen);
+                let newer = *seen < visible;
+                *seen = visible.max(*seen);
                 newer
             });
         }
@@ -199,8 +199,8 @@ impl Engine {
         self.writing.is_some()
     }
 
-    /// Counts an appended frame, and asks for a checkpoint when one is due.
-    pub(crate) fn note_appended(&self, tail: &Tail, changes: u64) {
+    /// Notes a frame that was appended and applied, and asks for a checkpoint when one is due.
+    pub(crate) fn note_applied(&self, tail: &Tail, changes: u64) {
         self.set_applied(tail.lsn);
         let frame = Stretch { bytes: tail.end.bits() - tail.frame.bits(), changes };
         if self.behind.add(frame)

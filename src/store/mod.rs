@@ -25,6 +25,7 @@ mod snapshot;
 mod status;
 #[cfg(feature = "tokio")]
 mod subscribe;
+mod ticket;
 mod transaction;
 
 use std::path::Path;
@@ -57,6 +58,7 @@ pub use snapshot::Snapshot;
 pub use status::{Stats, Status};
 #[cfg(feature = "tokio")]
 pub use subscribe::{OwnedChange, OwnedTransaction, Subscription};
+pub use ticket::Ticket;
 pub use transaction::Transaction;
 
 /// An open store. A cheap handle: clones share it, and any thread may use one.
@@ -276,7 +278,6 @@ impl Store {
         self.engine.writing()?;
         let tail = self.engine.journal.sync.tail().lsn;
         self.engine.journal.sync.wait(tail)?;
-        self.engine.publish(tail);
         Ok(tail)
     }
 

@@ -208,11 +208,26 @@ fn open_for_writing(options: &Options, root: &Path, identity: StoreHeader) -> Re
     let writer = Writer::new(&opened.journal, keeper, start);
     parts.writing = Some(writing(options, &opened, writer, lock)?);
     let engine = Arc::new(Engine::new(parts));
+    #[cfg(feature = "tokio")]
+    listen(&engine);
     let checkpointer = maintenance::start_checkpointer(&engine)?;
     if let Some(writing) = engine.writing.as_ref() {
         super::engine::lock(&writing.background).checkpointer = Some(checkpointer);
     }
     Ok(Store { engine })
+}
+
+/// Has subscribers told what becomes durable, whoever waits for it.
+#[cfg(feature = "tokio")]
+fn listen(engine: &Arc<Engine>) {
+    let listener = Arc::downgrade(engine);
+    if engine.durability == Durability::Sync {
+        engine.journal.sync.listen(move || {
+            if let Some(engine) = listener.upgrade() {
+                engine.announce();
+            }
+        });
+    }
 }
 
 fn writing(options: &Options, opened: &Opened, writer: Writer, lock: Lock) -> Result<Writing> {

@@ -220,6 +220,5 @@ pub(crate) fn refresh(engine: &Engine) -> Result<Lsn> {
     }
     *tail = after;
     drop(tail);
-    engine.publish(after.lsn);
     Ok(after.lsn)
 }

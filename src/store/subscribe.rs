@@ -1,9 +1,7 @@
-//! Async waiting: for the sync that covers a commit, and for what others commit.
+//! Waiting for what others commit.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 
 use super::Store;
 use super::engine::Engine;
@@ -14,20 +12,6 @@ use crate::format::image::{Op, OwnedImage};
 use crate::format::metadata::Metadata;
 use crate::lsn::Lsn;
 use crate::time::Timestamp;
-
-/// Returns when `lsn` is durable.
-pub(crate) async fn durable(engine: &Engine, lsn: Lsn) -> Result<()> {
-    poll_fn(|context| {
-        if engine.journal.sync.wake_when_durable(lsn, context.waker()) {
-            return Poll::Pending;
-        }
-        Poll::Ready(match engine.journal.sync.check() {
-            _ if engine.journal.sync.durable() >= lsn => Ok(()),
-            poisoned => poisoned,
-        })
-    })
-    .await
-}
 
 /// A transaction that can be sent to another task.
 #[derive(Clone, Debug, PartialEq)]
