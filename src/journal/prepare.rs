@@ -1,9 +1,9 @@
-//! Segments made ready ahead of the writer, and sealed behind it, by a thread of its own: the
+//! Segments made ready ahead of the writer, and sealed behind it, by threads of their own: the
 //! write path neither allocates nor hashes, and a full disk shows before a byte is promised.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::Journal;
@@ -82,31 +82,20 @@ fn too_large(path: &Path) -> Error {
     Error::new(&code::INVALID_OPTION, "segments of this size can't be mapped here").at_path(path)
 }
 
-/// What the background thread is asked to do.
+/// A segment to make ready, with its first bytes in memory.
 #[derive(Debug)]
-pub(crate) enum Task {
-    /// Make this segment ready, with its first bytes in memory.
-    Prepare { number: u32, populated: usize },
-    /// Seal a segment that the writer has left.
-    Seal { number: u32, map: MapWriter, tail: Tail, changes: u64 },
-    /// End, after everything asked for before.
-    Stop,
+pub(crate) struct Wanted {
+    pub(crate) number: u32,
+    pub(crate) populated: usize,
 }
 
-/// The writer's side of the background thread.
+/// A segment to seal, which the writer has left.
 #[derive(Debug)]
-pub(crate) struct Keeper {
-    tasks: Sender<Task>,
-    ready: Arc<Ready>,
-    thread: Option<JoinHandle<()>>,
-    /// A thread of its own: the writer must not wait for pages while a segment is being sealed.
-    populator: Option<Populator>,
-}
-
-#[derive(Debug)]
-struct Populator {
-    pages: Sender<Pages>,
-    thread: JoinHandle<()>,
+pub(crate) struct Full {
+    pub(crate) number: u32,
+    pub(crate) map: MapWriter,
+    pub(crate) tail: Tail,
+    pub(crate) changes: u64,
 }
 
 /// Pages to bring into memory.
@@ -117,119 +106,136 @@ struct Pages {
     length: usize,
 }
 
-#[derive(Debug, Default)]
-struct Ready {
-    state: Mutex<Option<Result<Prepared>>>,
-    filled: Condvar,
+/// So many full segments may wait to be sealed; then the writer waits too.
+const FULL_MAX: usize = 4;
+
+/// The writer's side of the background threads: one makes segments ready, one seals them, one
+/// brings pages into memory. Each is a queue, and none of them waits for another.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    wanted: Worker<Sender<Wanted>>,
+    ready: Receiver<Result<Prepared>>,
+    full: Worker<SyncSender<Full>>,
+    pages: Option<Worker<Sender<Pages>>>,
 }
 
-impl Ready {
-    fn lock(&self) -> MutexGuard<'_, Option<Result<Prepared>>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+/// A thread that works off a queue until its sender is gone.
+#[derive(Debug)]
+struct Worker<Q> {
+    queue: Option<Q>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<Q> Worker<Q> {
+    fn start(queue: Q, name: &str, work: impl FnOnce() + Send + 'static) -> Result<Self> {
+        Ok(Self { queue: Some(queue), thread: Some(thread::spawn(name, work)?) })
+    }
+
+    /// Lets the thread finish what it was asked for, and waits for that.
+    fn stop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic was printed when it happened; what it left undone, recovery does.
+            drop(thread.join());
+        }
     }
 }
 
 impl Keeper {
-    /// Starts the thread. `chain` is that of the newest sealed segment.
+    /// Starts the threads. `chain` is that of the newest sealed segment.
     pub(crate) fn start(journal: &Arc<Journal>, chain: Chain) -> Result<Self> {
-        let (tasks, inbox) = channel();
-        let ready = Arc::new(Ready::default());
-        let (journal, filled) = (Arc::clone(journal), Arc::clone(&ready));
-        let thread = thread::spawn("afterimage-keeper", move || {
-            keep(&journal, &inbox, &filled, chain);
+        let (prepared, ready) = channel();
+        let (wanted, inbox) = channel();
+        let mould = Arc::clone(journal);
+        let wanted = Worker::start(wanted, "afterimage-segments", move || {
+            prepare(&mould, &inbox, &prepared);
         })?;
-        Ok(Self { tasks, ready, thread: Some(thread), populator: None })
+        let (full, inbox) = sync_channel(FULL_MAX);
+        let journal = Arc::clone(journal);
+        let full = Worker::start(full, "afterimage-seals", move || seal(&journal, &inbox, chain))?;
+        Ok(Self { wanted, ready, full, pages: None })
     }
 
     /// Starts to bring pages into memory when asked.
     pub(crate) fn start_populator(&mut self) -> Result<()> {
         let (pages, inbox) = channel::<Pages>();
-        let thread = thread::spawn("afterimage-populator", move || {
+        self.pages = Some(Worker::start(pages, "afterimage-pages", move || {
             while let Ok(Pages { map, offset, length }) = inbox.recv() {
                 map.populate(offset, length);
             }
-        })?;
-        self.populator = Some(Populator { pages, thread });
+        })?);
         Ok(())
+    }
+
+    pub(crate) const fn populates(&self) -> bool {
+        self.pages.is_some()
     }
 
     /// Asks for pages of the active segment; does nothing without a populator.
     pub(crate) fn populate(&self, map: &Arc<Map>, offset: usize, length: usize) {
-        if let Some(populator) = &self.populator {
-            drop(populator.pages.send(Pages { map: Arc::clone(map), offset, length }));
+        if let Some(pages) = self.pages.as_ref().and_then(|pages| pages.queue.as_ref()) {
+            drop(pages.send(Pages { map: Arc::clone(map), offset, length }));
         }
     }
 
-    /// Asks for something; what is asked of a thread that has ended is not needed any more.
-    pub(crate) fn ask(&self, task: Task) {
-        drop(self.tasks.send(task));
+    /// Asks for a segment. What is asked of a thread that has ended is not needed any more.
+    pub(crate) fn want(&self, wanted: Wanted) {
+        if let Some(queue) = &self.wanted.queue {
+            drop(queue.send(wanted));
+        }
     }
 
-    pub(crate) const fn populates(&self) -> bool {
-        self.populator.is_some()
+    /// Hands over a segment to be sealed; waits if too many are waiting already.
+    pub(crate) fn seal(&self, full: Full) {
+        if let Some(queue) = &self.full.queue {
+            drop(queue.send(full));
+        }
     }
 
-    /// The segment that was asked for with [`Task::Prepare`], when it is ready.
+    /// The segment that was wanted, when it is ready.
     pub(crate) fn take(&self) -> Result<Prepared> {
-        let mut state = self.ready.lock();
-        loop {
-            match state.take() {
-                Some(prepared) => return prepared,
-                None => {
-                    state = self.ready.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        }
+        self.ready.recv().unwrap_or_else(|_| {
+            Err(Error::new(&code::IO, "the thread that makes segments ready has ended"))
+        })
     }
 
-    /// Ends the thread after all it was asked for; gives back a segment nobody took.
+    /// Ends the threads after all they were asked for; gives back a segment nobody took.
     pub(crate) fn stop(&mut self) -> Option<Prepared> {
-        if let Some(Populator { pages, thread }) = self.populator.take() {
-            drop(pages);
-            drop(thread.join());
+        if let Some(pages) = &mut self.pages {
+            pages.stop();
         }
-        self.ask(Task::Stop);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            // Its panic was printed; what it left undone, recovery does.
-            return None;
-        }
-        match self.ready.lock().take() {
-            Some(Ok(prepared)) => Some(prepared),
-            Some(Err(_)) | None => None,
-        }
+        self.full.stop();
+        self.wanted.stop();
+        self.ready.try_iter().find_map(Result::ok)
     }
 }
 
-fn keep(journal: &Journal, inbox: &Receiver<Task>, ready: &Ready, mut chain: Chain) {
-    while let Ok(task) = inbox.recv() {
-        match task {
-            Task::Stop => return,
-            Task::Prepare { number, populated } => {
-                let bytes = journal.mould.identity.segment_bytes;
-                let prepared = journal.mould.cast(number, bytes, journal.clock.now());
-                if let Ok(prepared) = &prepared {
-                    prepared.map.map().populate(0, populated);
-                }
-                *ready.lock() = Some(prepared);
-                ready.filled.notify_all();
-            }
-            Task::Seal { number, map, tail, changes } => {
-                // Behind a segment that could not be sealed none is: the chain has no gaps.
-                let sealed = journal
-                    .sync
-                    .check()
-                    .and_then(|()| journal.segment(number))
-                    .and_then(|segment| seal::finish(segment, map, &tail, changes, chain))
-                    .and_then(|next| {
-                        chain = next;
-                        journal.beacon_after_seal(next)
-                    });
-                if let Err(error) = sealed {
-                    journal.sync.poison(&error);
-                }
-            }
+fn prepare(journal: &Journal, inbox: &Receiver<Wanted>, ready: &Sender<Result<Prepared>>) {
+    while let Ok(Wanted { number, populated }) = inbox.recv() {
+        let bytes = journal.mould.identity.segment_bytes;
+        let prepared = journal.mould.cast(number, bytes, journal.clock.now());
+        if let Ok(prepared) = &prepared {
+            prepared.map.map().populate(0, populated);
+        }
+        // Nobody left to take it: then its file is found unused by the next opening.
+        drop(ready.send(prepared));
+    }
+}
+
+fn seal(journal: &Journal, inbox: &Receiver<Full>, mut chain: Chain) {
+    while let Ok(Full { number, map, tail, changes }) = inbox.recv() {
+        // Behind a segment that could not be sealed none is: the chain has no gaps.
+        let sealed = journal
+            .sync
+            .check()
+            .and_then(|()| journal.segment(number))
+            .and_then(|segment| seal::finish(segment, map, &tail, changes, chain))
+            .and_then(|next| {
+                chain = next;
+                journal.beacon_after_seal(next)
+            });
+        if let Err(error) = sealed {
+            journal.sync.poison(&error);
         }
     }
 }

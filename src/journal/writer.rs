@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Journal;
-use super::prepare::{Keeper, Prepared, Task};
+use super::prepare::{Full, Keeper, Prepared, Wanted};
 use super::segment::{Segment, Tail, offset_u32};
 use crate::error::{Error, Result, code};
 use crate::format::change::{Change, ChangeHeader};
@@ -248,7 +248,7 @@ impl Writer {
             self.asked = true;
             let populated = if self.is_fast(journal) { POPULATE_STEP } else { 0 };
             self.next_populated = populated;
-            self.keeper.ask(Task::Prepare { number: self.segment + 1, populated });
+            self.keeper.want(Wanted { number: self.segment + 1, populated });
         }
         let due = self.appended_bytes > POPULATE_AFTER
             && offset + POPULATE_STEP / 2 > self.populated
@@ -287,7 +287,7 @@ impl Writer {
         journal.add(segment)?;
         journal.sync.note_active(Arc::clone(&next.file));
         let full = std::mem::replace(&mut self.map, next.map);
-        self.keeper.ask(Task::Seal {
+        self.keeper.seal(Full {
             number: self.segment,
             map: full,
             tail: self.tail,
@@ -303,7 +303,7 @@ impl Writer {
 
     fn take_next(&mut self, number: u32) -> Result<Prepared> {
         if !self.asked {
-            self.keeper.ask(Task::Prepare { number, populated: 0 });
+            self.keeper.want(Wanted { number, populated: 0 });
         }
         // Asked anew if this fails: the disk may have room by then.
         self.asked = false;

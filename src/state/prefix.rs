@@ -7,17 +7,17 @@ const WORD_BYTES: usize = size_of::<u64>();
 /// key. Equal numbers say nothing. A key that does not begin with `common` stands below or above
 /// all that do.
 pub(super) fn prefix(common: &[u8], key: &[u8]) -> u64 {
-    match key.strip_prefix(common) {
-        Some(rest) => word(rest),
-        None if key < common => 0,
-        None => u64::MAX,
-    }
+    words(common, key).0
 }
 
 /// The prefix, and the eight bytes behind it; all ones for a key that is not to be told by them.
 pub(super) fn words(common: &[u8], key: &[u8]) -> (u64, u64) {
-    let second = key.strip_prefix(common).map(|rest| word(rest.get(WORD_BYTES..).unwrap_or(&[])));
-    (prefix(common, key), second.unwrap_or(u64::MAX))
+    let rest = if common.is_empty() { Some(key) } else { key.strip_prefix(common) };
+    match rest {
+        Some(rest) => (word(rest), word(rest.get(WORD_BYTES..).unwrap_or(&[]))),
+        None if key < common => (0, u64::MAX),
+        None => (u64::MAX, u64::MAX),
+    }
 }
 
 #[expect(clippy::big_endian_bytes, reason = "the first byte of a key weighs most")]
