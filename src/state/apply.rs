@@ -1,6 +1,5 @@
 //! The only code that changes the state: used by commits, by replay, and by whoever follows.
 
-use super::tree::Tree;
 use super::{Head, State};
 use crate::format::image::Op;
 use crate::lsn::{Lsn, Position};
@@ -26,11 +25,11 @@ pub(crate) fn apply<'a>(
     assert_eq!(lsn, state.lsn.next(), "transactions are applied in order, each once");
     for change in changes {
         let head = Head::new(change.position, lsn, change.op == Op::Delete);
-        let tree = state.delta.entry(change.collection).or_insert_with(|| {
-            let section = state.base.as_ref().and_then(|base| base.section(change.collection));
-            Tree::new(section.map_or(&[], |section| &section.common))
+        let base = &state.base;
+        state.delta.set((change.collection, change.key), head, || {
+            let section = base.as_ref().and_then(|base| base.section(change.collection));
+            section.map_or(&[], |section| &section.common)
         });
-        tree.set(change.key, head);
         let count = state.counts.entry(change.collection).or_default();
         count.records += u64::from(change.previous.is_none());
         match change.op {

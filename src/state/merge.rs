@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::Bound;
 
 use super::base::BaseCursor;
-use super::tree::TreeCursor;
+use super::delta::DeltaCursor;
 use super::{Head, Layers};
 use crate::error::Result;
 use crate::format::block::Block;
@@ -16,7 +16,7 @@ type InBase<'a> = (Block<'a>, usize);
 #[derive(Debug)]
 pub(super) struct Merge<'a> {
     /// Newest first.
-    trees: Vec<TreeSource<'a>>,
+    deltas: Vec<DeltaSource<'a>>,
     base: Option<BaseCursor<'a>>,
     /// The record of the base that comes next, going backwards.
     base_before: Option<InBase<'a>>,
@@ -27,13 +27,13 @@ pub(super) struct Merge<'a> {
 }
 
 #[derive(Debug)]
-struct TreeSource<'a> {
-    cursor: TreeCursor<'a>,
+struct DeltaSource<'a> {
+    cursor: DeltaCursor<'a>,
     /// The record that comes next.
     next: Option<(&'a [u8], Head)>,
 }
 
-impl TreeSource<'_> {
+impl DeltaSource<'_> {
     fn step(&mut self, reverse: bool) {
         self.next = if reverse { self.cursor.previous() } else { self.cursor.next() };
     }
@@ -46,24 +46,25 @@ impl<'a> Merge<'a> {
         reverse: bool,
     ) -> Result<Self> {
         let (from, stop) = if reverse { (end, start) } else { (start, end) };
-        let mut trees = Vec::with_capacity(2);
-        for tree in layers.trees.into_iter().flatten() {
+        let mut deltas = Vec::with_capacity(2);
+        for delta in layers.deltas.into_iter().flatten() {
             let cursor = match from {
-                Bound::Unbounded if reverse => tree.end(),
-                Bound::Unbounded => tree.start(),
-                Bound::Included(key) | Bound::Excluded(key) => tree.seek(key),
+                Bound::Unbounded if reverse => delta.end(layers.collection),
+                Bound::Unbounded => delta.start(layers.collection),
+                Bound::Included(key) | Bound::Excluded(key) => delta.seek(layers.collection, key),
             };
-            let mut source = TreeSource { cursor, next: None };
+            let Some(mut cursor) = cursor else { continue };
             if let Bound::Included(key) | Bound::Excluded(key) = from
                 && passes_equal(from, reverse)
             {
                 let mut ahead = cursor;
                 if ahead.next().is_some_and(|(found, _)| found == key) {
-                    source.cursor = ahead;
+                    cursor = ahead;
                 }
             }
+            let mut source = DeltaSource { cursor, next: None };
             source.step(reverse);
-            trees.push(source);
+            deltas.push(source);
         }
         let base = match (layers.base, from) {
             (None, _) => None,
@@ -81,7 +82,7 @@ impl<'a> Merge<'a> {
                 cursor
             }
         };
-        let mut merge = Self { trees, base, base_before: None, stop, reverse, key: Vec::new() };
+        let mut merge = Self { deltas, base, base_before: None, stop, reverse, key: Vec::new() };
         if reverse {
             merge.step_base_back()?;
         }
@@ -96,8 +97,8 @@ impl<'a> Merge<'a> {
     /// The next record; its key is then [`key`](Self::key).
     pub(super) fn next(&mut self) -> Result<Option<Head>> {
         let in_base = if self.reverse { self.base_before } else { self.base_behind()? };
-        let nearest = self.nearest_in_trees();
-        let from_tree = match (nearest, in_base) {
+        let nearest = self.nearest_in_deltas();
+        let from_delta = match (nearest, in_base) {
             (None, None) => return Ok(None),
             (Some(_), None) => true,
             (None, Some(_)) => false,
@@ -111,10 +112,10 @@ impl<'a> Merge<'a> {
             }
         };
         self.key.clear();
-        let head = match (from_tree, nearest, in_base) {
+        let head = match (from_delta, nearest, in_base) {
             (true, Some((key, head)), _) => {
                 self.key.extend_from_slice(key);
-                self.pass_in_trees(key);
+                self.pass_in_deltas(key);
                 head
             }
             (_, _, Some((block, index))) => {
@@ -147,7 +148,7 @@ impl<'a> Merge<'a> {
     fn copy_run(&mut self, limit: usize, heads: &mut Vec<Head>) -> Result<bool> {
         let Some((block, from)) = self.base_behind()? else { return Ok(false) };
         let mut to = block.len();
-        if let Some((key, _)) = self.nearest_in_trees() {
+        if let Some((key, _)) = self.nearest_in_deltas() {
             to = to.min(block.lower_bound(key));
         }
         to = match self.stop {
@@ -194,10 +195,10 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    /// The record of the trees that comes next, from the newest tree that has it.
-    fn nearest_in_trees(&self) -> Option<(&'a [u8], Head)> {
+    /// The record of the deltas that comes next, from the newest delta that has it.
+    fn nearest_in_deltas(&self) -> Option<(&'a [u8], Head)> {
         let mut nearest: Option<(&'a [u8], Head)> = None;
-        for found in self.trees.iter().filter_map(|source| source.next) {
+        for found in self.deltas.iter().filter_map(|source| source.next) {
             let nearer = nearest.is_none_or(|(key, _)| {
                 let order = found.0.cmp(key);
                 if self.reverse { order.is_gt() } else { order.is_lt() }
@@ -209,18 +210,18 @@ impl<'a> Merge<'a> {
         nearest
     }
 
-    fn pass_in_trees(&mut self, key: &[u8]) {
-        for source in &mut self.trees {
+    fn pass_in_deltas(&mut self, key: &[u8]) {
+        for source in &mut self.deltas {
             if source.next.is_some_and(|(found, _)| found == key) {
                 source.step(self.reverse);
             }
         }
     }
 
-    /// Whether a record of the trees comes before, or in place of, that of the base, which compares
+    /// Whether a record of the deltas comes before, or in place of, that of the base, which compares
     /// to it like this.
-    const fn is_not_behind(&self, base_to_tree: Ordering) -> bool {
-        if self.reverse { base_to_tree.is_le() } else { base_to_tree.is_ge() }
+    const fn is_not_behind(&self, base_to_delta: Ordering) -> bool {
+        if self.reverse { base_to_delta.is_le() } else { base_to_delta.is_ge() }
     }
 
     fn is_inside(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The current state: which change of which record is the newest. Knows no journal, only positions
 //! in one, so that restore, rehearsal and followers can fold the same state from elsewhere.
 //!
-//! Two sorted layers: a delta in memory ([`tree`]), and the [`base`], a mapped checkpoint. While a
+//! Two sorted layers: a [`delta`] in memory, and the [`base`], a mapped checkpoint. While a
 //! checkpoint is being written there is a third between them, frozen. [`merge`] reads them as one.
 //!
 //! Invariants:
@@ -14,11 +14,12 @@
 pub(crate) mod apply;
 pub(crate) mod base;
 pub(crate) mod checkpoint;
+mod delta;
 mod merge;
+mod order;
 mod prefix;
 #[cfg(test)]
 mod tests;
-mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -28,8 +29,8 @@ use crate::error::Result;
 use crate::format::block::Numbers;
 use crate::lsn::{Lsn, Position};
 use base::Base;
+use delta::Delta;
 use merge::Merge;
-use tree::Tree;
 
 pub(crate) use apply::{Applied, apply};
 
@@ -73,13 +74,10 @@ pub(crate) struct State {
     /// The last transaction applied.
     pub(crate) lsn: Lsn,
     counts: Counts,
-    delta: Layer,
+    delta: Delta,
     frozen: Option<Frozen>,
     base: Option<Arc<Base>>,
 }
-
-/// What changed since some moment, collection by collection.
-type Layer = BTreeMap<u32, Tree>;
 
 type Counts = BTreeMap<u32, Count>;
 
@@ -95,7 +93,7 @@ struct Count {
 #[derive(Clone, Debug)]
 pub(crate) struct Frozen {
     lsn: Lsn,
-    layer: Arc<Layer>,
+    delta: Arc<Delta>,
     base: Option<Arc<Base>>,
     counts: Counts,
 }
@@ -127,7 +125,7 @@ impl Page {
 struct Layers<'a> {
     collection: u32,
     /// Newest first.
-    trees: [Option<&'a Tree>; 2],
+    deltas: [Option<&'a Delta>; 2],
     base: Option<&'a Base>,
 }
 
@@ -148,8 +146,8 @@ impl State {
     /// The newest change of a record, which may be a deletion.
     pub(crate) fn head(&self, collection: u32, key: &[u8]) -> Result<Option<Head>> {
         let layers = self.layers(collection);
-        for tree in layers.trees.into_iter().flatten() {
-            if let Some(head) = tree.get(key) {
+        for delta in layers.deltas.into_iter().flatten() {
+            if let Some(head) = delta.get(collection, key) {
                 return Ok(Some(head));
             }
         }
@@ -160,9 +158,8 @@ impl State {
     }
 
     fn layers(&self, collection: u32) -> Layers<'_> {
-        let frozen = self.frozen.as_ref().and_then(|frozen| frozen.layer.get(&collection));
-        let base = self.base.as_deref();
-        Layers { collection, trees: [self.delta.get(&collection), frozen], base }
+        let frozen = self.frozen.as_ref().map(|frozen| &*frozen.delta);
+        Layers { collection, deltas: [Some(&self.delta), frozen], base: self.base.as_deref() }
     }
 
     /// How many live records a collection holds.
@@ -245,7 +242,10 @@ impl State {
     pub(crate) fn freeze(&mut self) -> Frozen {
         let frozen = self.frozen.take().unwrap_or_else(|| Frozen {
             lsn: self.lsn,
-            layer: Arc::new(std::mem::take(&mut self.delta)),
+            delta: {
+                let empty = Delta::like(&self.delta);
+                Arc::new(std::mem::replace(&mut self.delta, empty))
+            },
             base: self.base.clone(),
             counts: self.counts.clone(),
         });
@@ -272,8 +272,8 @@ impl Frozen {
     }
 
     fn layers(&self, collection: u32) -> Layers<'_> {
-        let trees = [self.layer.get(&collection), None];
-        Layers { collection, trees, base: self.base.as_deref() }
+        let deltas = [Some(&*self.delta), None];
+        Layers { collection, deltas, base: self.base.as_deref() }
     }
 }
 
