@@ -1,6 +1,7 @@
 //! Moments in wall-clock time, and the only place that reads the wall clock.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 
@@ -67,7 +68,11 @@ pub trait Clock: Send + Sync + fmt::Debug {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the place the lint points to")]
     fn now(&self) -> Timestamp {
-        Timestamp(jiff::Timestamp::now().as_microsecond())
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        // A clock that stands before the epoch or beyond the year 290,000 is taken as its end.
+        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Timestamp(since.map_or_else(|before| -micros(before.duration()), micros))
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct NewFrame<'a> {
 #[derive(Debug)]
 pub(crate) struct Writer {
     segment: u32,
+    /// What the checksums of the active segment begin with.
+    seed: u32,
     file: Arc<dyn DiskFile>,
     map: MapWriter,
     /// Where frames must end, so that the seal fits behind.
@@ -79,6 +81,7 @@ impl Writer {
         journal.sync.note_active(Arc::clone(&file));
         Self {
             segment: header.number,
+            seed: header.seed(),
             limit: limit(&map),
             populated: map.map().published(),
             file,
@@ -116,7 +119,7 @@ impl Writer {
         }
         let header = self.header(journal, frame, length);
         let start = self.offset();
-        let crc = self.store(journal, frame, &header, start)?;
+        let crc = self.store(frame, &header, start);
         if self.map.is_beside() {
             let bytes = self.map.pending(start, length);
             if let Err(error) = self.file.write_at(start as u64, bytes) {
@@ -193,14 +196,7 @@ impl Writer {
     }
 
     /// Writes the frame's bytes at `start`, its length last; returns its checksum.
-    fn store(
-        &mut self,
-        journal: &Journal,
-        frame: &NewFrame<'_>,
-        header: &FrameHeader,
-        start: usize,
-    ) -> Result<u32> {
-        let seed = journal.segment(self.segment)?.seed();
+    fn store(&mut self, frame: &NewFrame<'_>, header: &FrameHeader, start: usize) -> u32 {
         let mut at = start + PREVIOUS_CRC;
         let map = &mut self.map;
         let mut piece = |bytes: &[u8]| {
@@ -218,10 +214,10 @@ impl Writer {
         }
         // One pass over the bytes as they stand: faster than over each piece. The padding is the
         // zeros that the segment was allocated with.
-        let crc = checksum(seed, header.length, self.map.pending(start, header.bytes()));
+        let crc = checksum(self.seed, header.length, self.map.pending(start, header.bytes()));
         self.map.store(start + CRC, &crc.to_le_bytes());
         self.map.store_length_word(start, header.length);
-        Ok(crc)
+        crc
     }
 
     fn note(&mut self, journal: &Journal, frame: &NewFrame<'_>, tail: Tail) {
@@ -294,6 +290,7 @@ impl Writer {
             changes: self.changes,
         });
         self.segment = number;
+        self.seed = next.header.seed();
         self.file = next.file;
         self.limit = limit(&self.map);
         self.populated = self.offset().max(std::mem::take(&mut self.next_populated));

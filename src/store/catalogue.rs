@@ -2,6 +2,7 @@
 //! used it first; those of the store itself are fixed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -58,11 +59,19 @@ pub(crate) struct CatalogueRecord {
 pub(crate) struct Catalogue {
     entries: GrowingTable<Entry>,
     ids: RwLock<BTreeMap<Box<str>, u32>>,
+    /// The collection that was looked up last, for each length of its name: found without a lock.
+    recent: [AtomicU32; RECENT],
 }
+
+const RECENT: usize = 16;
 
 impl Catalogue {
     pub(crate) fn new() -> Self {
-        let catalogue = Self { entries: GrowingTable::new(), ids: RwLock::new(BTreeMap::new()) };
+        let catalogue = Self {
+            entries: GrowingTable::new(),
+            ids: RwLock::new(BTreeMap::new()),
+            recent: std::array::from_fn(|_| AtomicU32::new(0)),
+        };
         for (id, name) in (1..).zip(SYSTEM) {
             catalogue.insert(id, name, Lsn::ZERO);
         }
@@ -77,6 +86,21 @@ impl Catalogue {
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<&Entry> {
+        let recent = self.recent.get(name.len() % RECENT);
+        let known = recent.and_then(|id| self.entries.get(id.load(Ordering::Relaxed)));
+        if let Some(entry) = known
+            && *entry.name == *name
+        {
+            return Some(entry);
+        }
+        let entry = self.look_up(name)?;
+        if let Some(recent) = recent {
+            recent.store(entry.id, Ordering::Relaxed);
+        }
+        Some(entry)
+    }
+
+    fn look_up(&self, name: &str) -> Option<&Entry> {
         let id = *self.ids.read().unwrap_or_else(PoisonError::into_inner).get(name)?;
         self.entries.get(id)
     }

@@ -256,8 +256,12 @@ impl Names {
 /// Decides the ids of collections that the transaction is the first to write to.
 pub(crate) fn resolve(engine: &Engine, transaction: &Transaction<'_>) -> Result<Names> {
     let mut names = Names::default();
+    let new = transaction.new_collections();
+    if new.is_empty() {
+        return Ok(names);
+    }
     let mut next = engine.catalogue.next_id();
-    for (provisional, name) in transaction.new_collections() {
+    for (provisional, name) in new {
         let written = transaction.writes_to(provisional);
         let id = match engine.catalogue.by_name(&name) {
             Some(entry) => entry.id,

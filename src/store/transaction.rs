@@ -353,7 +353,11 @@ impl<'s> Transaction<'s> {
 
     /// Collections that did not exist when they were named, with their provisional ids.
     pub(crate) fn new_collections(&self) -> Vec<(u32, String)> {
-        (0..).map(|index| u32::MAX - index).zip(self.new_collections.borrow().clone()).collect()
+        let new = self.new_collections.borrow();
+        if new.is_empty() {
+            return Vec::new();
+        }
+        (0..).map(|index| u32::MAX - index).zip(new.iter().cloned()).collect()
     }
 
     pub(crate) fn conflict(&self, slot: &Slot, lsn: Lsn) -> Conflict {
