@@ -96,6 +96,8 @@ pub(crate) struct Full {
     pub(crate) map: MapWriter,
     pub(crate) tail: Tail,
     pub(crate) changes: u64,
+    /// Dropped when it is done.
+    pub(crate) done: Option<Sender<()>>,
 }
 
 /// Pages to bring into memory.
@@ -223,7 +225,7 @@ fn prepare(journal: &Journal, inbox: &Receiver<Wanted>, ready: &Sender<Result<Pr
 }
 
 fn seal(journal: &Journal, inbox: &Receiver<Full>, mut chain: Chain) {
-    while let Ok(Full { number, map, tail, changes }) = inbox.recv() {
+    while let Ok(Full { number, map, tail, changes, done }) = inbox.recv() {
         // Behind a segment that could not be sealed none is: the chain has no gaps.
         let sealed = journal
             .sync
@@ -237,5 +239,6 @@ fn seal(journal: &Journal, inbox: &Receiver<Full>, mut chain: Chain) {
         if let Err(error) = sealed {
             journal.sync.poison(&error);
         }
+        drop(done);
     }
 }

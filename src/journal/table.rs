@@ -2,6 +2,7 @@
 //! one takes no lock. Holds the segments of a journal by number, and the collections by id, so that
 //! bytes and names can be lent out for as long as the store is open.
 
+use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,10 +13,16 @@ pub(crate) const ENTRIES_MAX: usize = 1 << 20;
 type Chunk<T> = Box<[OnceLock<T>]>;
 
 /// Entries by number, from 1.
-#[derive(Debug)]
 pub(crate) struct GrowingTable<T> {
     chunks: Box<[OnceLock<Chunk<T>>]>,
     newest: AtomicU32,
+}
+
+/// The entries alone: most of the table is empty.
+impl<T: fmt::Debug> fmt::Debug for GrowingTable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 impl<T> GrowingTable<T> {

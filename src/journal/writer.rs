@@ -1,6 +1,7 @@
 //! The one writer: puts frames behind the tail, and goes on in the next segment when one is full.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Journal;
 use super::prepare::{Full, Keeper, Prepared, Wanted};
@@ -27,6 +28,9 @@ const POPULATE_AFTER: u64 = 256 << 10;
 /// And only while a step is filled within this many microseconds: what is written slowly would be
 /// written to the device twice, as zeros and as data.
 const POPULATE_WITHIN: i64 = 1_000_000;
+
+/// A segment that holds no more than this is not left at a checkpoint.
+const LEFT_BYTES_MIN: usize = 1 << 20;
 
 /// A frame to append. Its number, time and digest are decided; its place is not.
 #[derive(Debug)]
@@ -265,8 +269,43 @@ impl Writer {
         self.keeper.populates() && since < POPULATE_WITHIN
     }
 
-    /// Goes on in the next segment, which will hold a frame of `needed` bytes.
+    /// Has the next segment made ready, so that [`leave_segment`](Self::leave_segment) need not
+    /// wait for it.
+    pub(crate) fn prepare_to_leave(&mut self) {
+        if self.is_worth_leaving() && !self.asked {
+            self.asked = true;
+            self.next_populated = 0;
+            self.keeper.want(Wanted { number: self.segment + 1, populated: 0 });
+        }
+    }
+
+    /// Goes on in the next segment, though this one has room: what stands before a checkpoint is
+    /// then sealed, and opening has nothing to look through. The receiver learns when it is; `None`
+    /// if the segment holds too little to be worth it.
+    pub(crate) fn leave_segment(&mut self, journal: &Journal) -> Result<Option<Receiver<()>>> {
+        if !self.is_worth_leaving() {
+            return Ok(None);
+        }
+        let (done, sealed) = channel();
+        self.leave_for(journal, 0, Some(done))?;
+        Ok(Some(sealed))
+    }
+
+    fn is_worth_leaving(&self) -> bool {
+        self.offset() > LEFT_BYTES_MIN.min(self.limit / 2)
+    }
+
     fn rotate(&mut self, journal: &Journal, needed: usize) -> Result<()> {
+        self.leave_for(journal, needed, None)
+    }
+
+    /// Goes on in the next segment, which will hold a frame of `needed` bytes.
+    fn leave_for(
+        &mut self,
+        journal: &Journal,
+        needed: usize,
+        done: Option<Sender<()>>,
+    ) -> Result<()> {
         let number = self.segment + 1;
         let usual = journal.mould.identity.segment_bytes;
         let content = (SEGMENT_HEADER_BYTES + needed) as u64;
@@ -288,6 +327,7 @@ impl Writer {
             map: full,
             tail: self.tail,
             changes: self.changes,
+            done,
         });
         self.segment = number;
         self.seed = next.header.seed();

@@ -218,8 +218,8 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Whether a record of the deltas comes before, or in place of, that of the base, which compares
-    /// to it like this.
+    /// Whether a record of the deltas comes before, or in place of, that of the base, which
+    /// compares to it like this.
     const fn is_not_behind(&self, base_to_delta: Ordering) -> bool {
         if self.reverse { base_to_delta.is_le() } else { base_to_delta.is_ge() }
     }

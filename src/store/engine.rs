@@ -279,13 +279,12 @@ impl Engine {
         if let Some(mut flusher) = flusher {
             flusher.stop(&self.journal);
         }
+        let healthy = self.journal.sync.check().and_then(|()| self.checkpoint_on_close());
         let mut section = lock(&writing.section);
-        let healthy = self.journal.sync.check();
         let tail = section.writer.tail().lsn;
         let closed = healthy
             .and_then(|()| self.journal.sync.wait(tail))
             .and_then(|()| section.writer.stop(&self.journal))
-            .and_then(|()| self.checkpoint_on_close())
             .and_then(|()| self.journal.write_beacon(None, true));
         if closed.is_err() {
             // The thread must not outlive the lock; what it leaves undone, recovery does.

@@ -17,6 +17,7 @@ use crate::format::digest::StateDigest;
 use crate::format::names;
 use crate::journal::Journal;
 use crate::journal::recover::Notice;
+use crate::journal::writer::Writer;
 use crate::lsn::Lsn;
 use crate::state::base::Base;
 use crate::state::{Frozen, Page, State, checkpoint};
@@ -83,6 +84,7 @@ impl Engine {
             if let Some(info) = self.checkpoint_at(head) {
                 return Ok(CheckpointInfo { written, ..info });
             }
+            self.with_writer(Writer::prepare_to_leave);
             let covered = self.behind.begin();
             let frozen = self.state_mut().freeze();
             let base = match self.publish_checkpoint(&frozen) {
@@ -99,8 +101,21 @@ impl Engine {
             drop(frozen);
             self.behind.cover(covered, lsn, self.checkpoint_bytes, bytes);
             self.remove_old_checkpoints()?;
+            let left = self.with_writer(|writer| writer.leave_segment(&self.journal));
+            if let Some(Ok(Some(sealed))) = left {
+                // Nothing is ever sent: the sender goes away when the segment is sealed.
+                while sealed.recv().is_ok() {}
+            }
             written = true;
         }
+    }
+
+    /// Calls something in the writer section; not in a store that is open for reading, nor when the
+    /// journal is stopped.
+    fn with_writer<T>(&self, call: impl FnOnce(&mut Writer) -> T) -> Option<T> {
+        self.journal.sync.check().ok()?;
+        let writing = self.writing.as_ref()?;
+        Some(call(&mut lock(&writing.section).writer))
     }
 
     /// The checkpoint that the state stands on, if it is none older than `head`.

@@ -28,6 +28,7 @@ mod subscribe;
 mod ticket;
 mod transaction;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,9 +87,19 @@ pub use transaction::Transaction;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     pub(crate) engine: Arc<Engine>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.engine.root)
+            .field("id", &self.id())
+            .field("head", &self.head())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A collection, as it is listed.

@@ -1,5 +1,8 @@
 //! Folding the journal into the state: on opening, and when following another process's writer.
-//! Everything that was promised when a transaction was written is checked when it is read again.
+//! What was promised when a transaction was written is checked when it is read again: number,
+//! time, link and checksum by the journal; here that each change leads to the one before it, and
+//! the state digest. Only `verify` also compares each before image with the image it replaced,
+//! which stands anywhere in the journal.
 
 use super::catalogue::{COLLECTIONS, Catalogue, CatalogueRecord};
 use super::engine::{Engine, lock};
@@ -56,7 +59,7 @@ impl Projection for CurrentState<'_> {
             let change = found.change;
             // Before the next change is read: it may be of the collection that this one creates.
             learn(catalogue, frame, &change)?;
-            check_chain(journal, self.state, frame, &change)?;
+            check_link(journal, self.state, frame, &change)?;
             self.digest = digest_after(catalogue, self.digest, &change)?;
             applied.push(applied_of(&change, found.position));
         }
@@ -163,7 +166,26 @@ pub(crate) fn learn_record(
 }
 
 /// A change must continue the record's newest change: lead to it, and start from what it left.
+/// Reads that change, wherever in the journal it stands.
 pub(crate) fn check_chain(
+    journal: &Journal,
+    state: &State,
+    frame: &Frame<'_>,
+    change: &Change<'_>,
+) -> Result<()> {
+    check_link(journal, state, frame, change)?;
+    let before = match state.head(change.collection, change.key)? {
+        Some(head) if !head.is_deleted() => journal.change(head.position)?.1.after,
+        Some(_) | None => None,
+    };
+    if change.op == Op::Read || before == change.before {
+        return Ok(());
+    }
+    Err(broken(journal, frame, change))
+}
+
+/// A change must lead to the record's newest change, and fit what that left: whether it is live.
+fn check_link(
     journal: &Journal,
     state: &State,
     frame: &Frame<'_>,
@@ -171,25 +193,28 @@ pub(crate) fn check_chain(
 ) -> Result<()> {
     let head = state.head(change.collection, change.key)?;
     let known = head.map_or(Position::NONE, |head| head.position);
-    let before = match head {
-        Some(head) if !head.is_deleted() => journal.change(head.position)?.1.after,
-        Some(_) | None => None,
-    };
-    if change.op == Op::Read || (known == change.previous && before == change.before) {
+    let live = head.is_some_and(|head| !head.is_deleted());
+    if change.op == Op::Read || (known == change.previous && live == change.before.is_some()) {
         return Ok(());
     }
+    Err(broken(journal, frame, change))
+}
+
+fn broken(journal: &Journal, frame: &Frame<'_>, change: &Change<'_>) -> Error {
     let key = String::from_utf8_lossy(change.key);
-    let path = journal.segment(frame.position.segment())?.file.path();
-    Err(Error::new(
+    let error = Error::new(
         &code::IMAGE_CHAIN_BROKEN,
         format!(
             "the before image of {:?} in collection {} is not what the change before it left",
             key, change.collection
         ),
     )
-    .at_path(path)
     .at_offset(u64::from(frame.position.offset()))
-    .at_lsn(frame.header.lsn))
+    .at_lsn(frame.header.lsn);
+    match journal.segment(frame.position.segment()) {
+        Ok(segment) => error.at_path(segment.file.path()),
+        Err(_) => error,
+    }
 }
 
 fn mismatch(journal: &Journal, frame: &Frame<'_>, digest: StateDigest) -> Error {

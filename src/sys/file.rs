@@ -175,6 +175,20 @@ impl RealFile {
     }
 }
 
+impl RealFile {
+    /// Whether a stretch that the kernel takes for data is a page or two of zeros: a page that was
+    /// once read from allocated space, such as the end of a segment, counts as data while it is
+    /// cached.
+    fn was_only_read(&self, start: u64, end: u64) -> Result<bool> {
+        const LOOKED_AT_MAX: u64 = 64 << 10;
+        if end - start > LOOKED_AT_MAX {
+            return Ok(false);
+        }
+        let length = usize::try_from(end - start).unwrap_or(0);
+        Ok(super::read_range(self, start, length)?.iter().all(|byte| *byte == 0))
+    }
+}
+
 impl DiskFile for RealFile {
     fn path(&self) -> &Path {
         &self.path
@@ -187,15 +201,18 @@ impl DiskFile for RealFile {
 
     fn written_end(&self) -> Result<u64> {
         let length = self.length()?;
-        let mut end = 0;
-        while end < length {
-            match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(end)) {
+        let (mut end, mut at) = (0, 0);
+        while at < length {
+            match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(at)) {
                 Ok(data) => {
                     let hole = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Hole(data));
-                    end = hole.map_err(|e| self.failed("look for data in the file")(e.into()))?;
+                    at = hole.map_err(|e| self.failed("look for data in the file")(e.into()))?;
+                    if !self.was_only_read(data, at)? {
+                        end = at;
+                    }
                 }
                 // Nothing but holes from here on.
-                Err(rustix::io::Errno::NXIO) => return Ok(end),
+                Err(rustix::io::Errno::NXIO) => break,
                 // A file system that can't tell: all of it may be written.
                 Err(_) => return Ok(length),
             }
