@@ -109,7 +109,7 @@ struct Pages {
 }
 
 /// So many full segments may wait to be sealed; then the writer waits too.
-const FULL_MAX: usize = 4;
+const FULL_MAX: usize = 8;
 
 /// The writer's side of the background threads: one makes segments ready, one seals them, one
 /// brings pages into memory. Each is a queue, and none of them waits for another.

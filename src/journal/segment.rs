@@ -80,8 +80,9 @@ impl Segment {
     /// The frame in which the change at this offset stands, and the change's offset in it.
     pub(crate) fn frame_of_change(&self, offset: u32) -> Result<(Frame<'_>, u32)> {
         let start = offset as usize;
-        let left = self.map.published().saturating_sub(start);
-        let bytes = self.map.load(start, left.min(change::BACK_BYTES_MAX)).unwrap_or_default();
+        // Nearly always there is more behind; at the very end, whatever is left.
+        let rest = || self.map.load(start, self.map.published().saturating_sub(start));
+        let bytes = self.map.load(start, change::BACK_BYTES_MAX).or_else(rest).unwrap_or_default();
         let back = change::back(bytes).map_err(|malformed| self.damaged(offset, malformed))?;
         let outside = Malformed { offset: start, what: "change outside its frame" };
         let begin = offset.checked_sub(back).ok_or_else(|| self.damaged(offset, outside))?;

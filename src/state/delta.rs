@@ -122,6 +122,15 @@ impl Entries {
         words.then(entry.key.length().cmp(&sought.key.len()))
     }
 
+    /// Has entries and their keys brought nearer to the processor, all at once.
+    fn touch(&self, ids: &[u32]) {
+        let entries = || ids.iter().filter_map(|id| self.get(*id));
+        let heads = entries().fold(0, |sum, entry| sum ^ entry.head.lsn().get());
+        let first = |entry| self.key(entry).first().copied();
+        let keys = entries().filter_map(first).fold(0, |sum, byte| sum ^ byte);
+        std::hint::black_box((heads, keys));
+    }
+
     fn push(&mut self, entry: Entry, key: &[u8]) -> u32 {
         let fits = |piece: &Vec<u8>| piece.len() + key.len() <= piece.capacity();
         if !self.keys.last().is_some_and(fits) {
@@ -229,6 +238,19 @@ impl Delta {
         }
     }
 
+    /// Has what [`get`](Self::get) will look at brought nearer to the processor, all at once: first
+    /// the slots, then the entries they lead to.
+    pub(super) fn touch<K: AsRef<[u8]>>(&self, collection: u32, keys: &[K]) {
+        let mask = self.slots.len().wrapping_sub(1);
+        let slots = || {
+            let place = |key: &K| place_of(hash(collection, key.as_ref())) & mask;
+            keys.iter().filter_map(move |key| self.slots.get(place(key)))
+        };
+        std::hint::black_box(slots().fold(0, |sum, slot| sum ^ slot));
+        let entry = |slot: &u64| self.entries.get(lower(*slot).checked_sub(1)?);
+        std::hint::black_box(slots().filter_map(entry).fold(0, |sum, entry| sum ^ entry.words.0));
+    }
+
     fn order(&self, collection: u32) -> Option<&Order> {
         self.orders.get(&collection)
     }
@@ -265,6 +287,7 @@ impl<'a> DeltaCursor<'a> {
     /// The record behind this place, which is passed.
     pub(super) fn next(&mut self) -> Option<(&'a [u8], Head)> {
         let id = self.order.next(&mut self.place)?;
+        self.entries.touch(self.order.ahead(&self.place));
         self.view(id)
     }
 

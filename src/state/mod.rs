@@ -157,6 +157,18 @@ impl State {
         }
     }
 
+    /// Has what [`head`](Self::head) will look at brought nearer to the processor, for all of these
+    /// keys at once.
+    pub(crate) fn touch<K: AsRef<[u8]>>(&self, collection: u32, keys: &[K]) {
+        let layers = self.layers(collection);
+        for delta in layers.deltas.into_iter().flatten() {
+            delta.touch(collection, keys);
+        }
+        if let Some(base) = layers.base {
+            base.touch(collection, keys);
+        }
+    }
+
     fn layers(&self, collection: u32) -> Layers<'_> {
         let frozen = self.frozen.as_ref().map(|frozen| &*frozen.delta);
         Layers { collection, deltas: [Some(&self.delta), frozen], base: self.base.as_deref() }

@@ -125,6 +125,17 @@ impl Order {
         Some(id)
     }
 
+    /// The next few records behind a place, each time they begin; else nothing.
+    pub(super) fn ahead(&self, place: &Place) -> &[u32] {
+        const AHEAD: usize = 16;
+        if place.index % AHEAD != 1 {
+            return &[];
+        }
+        let ids = self.leaves.get(place.leaf).map_or(&[][..], |leaf| &leaf.ids);
+        let rest = ids.get(place.index..).unwrap_or_default();
+        rest.get(..AHEAD).unwrap_or(rest)
+    }
+
     /// The record before a place, which is passed.
     pub(super) fn previous(&self, place: &mut Place) -> Option<u32> {
         let before = if let Some(index) = place.index.checked_sub(1) {

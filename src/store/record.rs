@@ -69,6 +69,40 @@ pub(crate) fn read<'a>(
     }
 }
 
+/// How many records are looked up together.
+const GROUP: usize = 32;
+
+/// The records of these keys at `lsn`.
+pub(crate) fn read_all<'a, K: AsRef<[u8]>>(
+    engine: &'a Engine,
+    collection: u32,
+    keys: &[K],
+    lsn: Lsn,
+) -> Result<Vec<Option<Record<'a>>>> {
+    let mut found = Vec::with_capacity(keys.len());
+    let mut heads = Vec::with_capacity(GROUP);
+    for group in keys.chunks(GROUP) {
+        engine.index(|state| {
+            heads.clear();
+            state.touch(collection, group);
+            group.iter().try_for_each(|key| {
+                heads.push(state.head(collection, key.as_ref())?);
+                Ok(())
+            })
+        })?;
+        engine.journal.touch(heads.iter().flatten().map(|head: &Head| head.position));
+        for (key, head) in group.iter().zip(&heads) {
+            found.push(match head {
+                Some(head) => {
+                    at(engine, *head, lsn, |change| change.is_of(collection, key.as_ref()))?
+                }
+                None => None,
+            });
+        }
+    }
+    Ok(found)
+}
+
 /// The version of a record at `lsn`. `is_it` knows the record's changes.
 fn at(
     engine: &Engine,

@@ -84,6 +84,34 @@ impl Snapshot {
         record::read(&self.engine, entry.id, key, self.lsn)
     }
 
+    /// Several records of one collection, in the order of their keys as given. Faster than one by
+    /// one: what waits for memory waits together.
+    ///
+    /// ```
+    /// # use afterimage::{Collection, Raw, Store};
+    /// # const ROOMS: Collection<[u8], Raw> = Collection::new("rooms");
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("hotel.store");
+    /// # let store = Store::open(&path)?;
+    /// store.write(|tx| tx.put(&ROOMS, "204", b"open".as_slice()))?;
+    /// let snapshot = store.snapshot();
+    /// let found = snapshot.records("rooms", &["203", "204"])?;
+    /// assert!(found[0].is_none() && found[1].is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn records<K: AsRef<[u8]>>(
+        &self,
+        collection: &str,
+        keys: &[K],
+    ) -> Result<Vec<Option<Record<'_>>>> {
+        keys.iter().try_for_each(|key| check_key(key.as_ref()))?;
+        let entry = self.engine.catalogue.existing(collection)?;
+        record::read_all(&self.engine, entry.id, keys, self.lsn)
+    }
+
     /// The records of a range in key order, from both ends. A collection that did not exist yet at
     /// this moment is empty.
     ///

@@ -19,6 +19,29 @@ fn put_json(store: &Store, actor: &str, key: &str, text: &str) -> Lsn {
 }
 
 #[test]
+fn many_records_at_once_are_those_one_by_one() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 0..100 {
+        put(&store, &format!("k{n}"), &format!("first {n}"));
+    }
+    let before = store.snapshot();
+    store.checkpoint().expect("a checkpoint");
+    for n in (0..100).step_by(3) {
+        put(&store, &format!("k{n}"), "second");
+    }
+    store.write(|tx| tx.delete_record("things", b"k7").map(drop)).expect("deleted");
+    let keys: Vec<String> = (0..150).rev().map(|n| format!("k{n}")).collect();
+    for snapshot in [before, store.snapshot()] {
+        let found = snapshot.records("things", &keys).expect("read");
+        assert_eq!(found.len(), keys.len());
+        for (key, found) in keys.iter().zip(found) {
+            assert_eq!(found, snapshot.record("things", key.as_bytes()).expect("read"));
+        }
+    }
+}
+
+#[test]
 fn the_log_shows_what_was_asked_for() {
     let place = Place::new();
     let store = place.open();
