@@ -10,6 +10,8 @@ mod common;
 
 /// Bad input, and the errors it gets.
 mod bad_input;
+/// The command `bench`, with little to measure.
+mod bench;
 /// The command line as scripts see it.
 mod cli;
 /// Commits: isolation, expectations, groups, sizes.

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
@@ -166,6 +167,16 @@ pub(crate) enum Command {
     Checkpoint(CheckpointArgs),
     /// See it work: a hotel, an accident, and the way back
     Demo(DemoArgs),
+    /// Measure it on this machine: writing, reading, opening
+    #[command(
+        after_help = "The stores it measures are temporary: a directory `afterimage-bench-…` \
+                            in DIR, removed at the end and after errors; one left by a run that \
+                            was interrupted may be deleted. Percentiles are those of one \
+                            operation.\n\n\
+                            Examples:\n  afterimage bench --dir /var/lib/hotel\n  \
+                            afterimage bench --records 1000000 --value-bytes 1000 --json"
+    )]
+    Bench(BenchArgs),
     /// Explain an error code
     Explain(ExplainArgs),
     /// Print completions for a shell
@@ -470,6 +481,50 @@ pub(crate) struct DemoArgs {
     /// The child process that the demo kills
     #[arg(long, hide = true)]
     pub write_until_killed: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BenchArgs {
+    /// The directory whose disk is measured; default: the current one
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// How many records the store holds
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100_000,
+        value_parser = clap::value_parser!(u64).range(1..=100_000_000)
+    )]
+    pub records: u64,
+    /// Bytes of a value
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..=1_048_576)
+    )]
+    pub value_bytes: u32,
+    /// How many threads commit at once, in the workload that has several
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(1..=256)
+    )]
+    pub threads: u16,
+    /// How long each workload runs, in seconds
+    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
+    pub seconds: Duration,
+}
+
+/// A number of seconds, which need not be whole.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if (0.001..=3600.0).contains(&number) {
+        Ok(Duration::from_secs_f64(number))
+    } else {
+        Err("it is not between 0.001 and 3600".to_owned())
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,12 +1,14 @@
 //! The user's own files: what is imported and where an export goes. The store's files are the
 //! library's business.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use afterimage::{Error, Result};
+use afterimage::{Error, Result, code};
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -132,4 +134,104 @@ pub(crate) fn write_page(directory: &Path, name: &str, page: &[u8]) -> Result<()
 pub(crate) fn create_directory(directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory)
         .map_err(|error| Error::from_io(error, "create the directory", directory))
+}
+
+/// The whole path of a directory, which must exist.
+pub(crate) fn existing_directory(directory: &Path) -> Result<PathBuf> {
+    let failed = |error| Error::from_io(error, "find the directory", directory);
+    let path = directory.canonicalize().map_err(failed)?;
+    if path.metadata().map_err(failed)?.is_dir() {
+        return Ok(path);
+    }
+    Err(Error::new(&code::NOT_A_DIRECTORY, "the path names no directory").at_path(directory))
+}
+
+/// A mounted file system.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub point: PathBuf,
+    /// Its type: `ext4`, `tmpfs`.
+    pub kind: String,
+}
+
+/// The file system that holds this whole path, where the system lists what is mounted.
+pub(crate) fn mount_of(path: &Path) -> Option<Mount> {
+    // Without the list nothing is known; that is no error, only less to tell.
+    let mounts = std::fs::read("/proc/self/mounts").ok()?;
+    mount_in(&mounts, path)
+}
+
+/// The mount that holds the path, of a list as in proc(5). Of two at the same place the later one
+/// hides the earlier.
+pub(crate) fn mount_in(mounts: &[u8], path: &Path) -> Option<Mount> {
+    let mut found: Option<Mount> = None;
+    for line in mounts.split(|byte| *byte == b'\n') {
+        let mut fields = line.split(|byte| *byte == b' ').skip(1);
+        let (Some(point), Some(kind)) = (fields.next(), fields.next()) else { continue };
+        let point = PathBuf::from(OsString::from_vec(unescaped(point)));
+        let deeper = found.as_ref().is_none_or(|found| point.starts_with(&found.point));
+        if path.starts_with(&point) && deeper {
+            found = Some(Mount { point, kind: String::from_utf8_lossy(kind).into_owned() });
+        }
+    }
+    found
+}
+
+/// Spaces and the like stand there as a backslash and three octal digits.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = field;
+    while let Some((first, behind)) = rest.split_first() {
+        let octal = (*first == b'\\').then(|| behind.get(..3)).flatten();
+        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        if let Some(byte) = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            bytes.push(byte);
+            rest = behind.get(3..).unwrap_or_default();
+        } else {
+            bytes.push(*first);
+            rest = behind;
+        }
+    }
+    bytes
+}
+
+/// A nameless file, to measure what the disk can do. It is gone when it is closed.
+pub(crate) struct Scratch {
+    file: File,
+    directory: PathBuf,
+    /// Where the next bytes go.
+    at: u64,
+    /// Bytes that are written already and may be written again; zero: the file grows.
+    prepared: u64,
+}
+
+impl Scratch {
+    /// A file of so many bytes that are on the disk.
+    pub(crate) fn create_in(directory: &Path, prepared: usize) -> Result<Self> {
+        let failed = |error| Error::from_io(error, "write a temporary file", directory);
+        let file = tempfile::tempfile_in(directory).map_err(failed)?;
+        let zeros = vec![0; BUFFER_BYTES];
+        let mut written = 0;
+        while written < prepared {
+            let piece = zeros.get(..BUFFER_BYTES.min(prepared - written)).unwrap_or_default();
+            file.write_all_at(piece, written as u64).map_err(failed)?;
+            written += piece.len();
+        }
+        file.sync_all().map_err(failed)?;
+        Ok(Self { file, directory: directory.to_path_buf(), at: 0, prepared: prepared as u64 })
+    }
+
+    /// Writes these bytes behind the last ones, and returns when they are on the disk.
+    pub(crate) fn write_durably(&mut self, bytes: &[u8]) -> Result<()> {
+        let length = bytes.len() as u64;
+        if self.prepared > 0 && self.at + length > self.prepared {
+            self.at = 0;
+        }
+        let written = self.file.write_all_at(bytes, self.at).and_then(|()| self.file.sync_data());
+        written.map_err(|error| {
+            Error::from_io(error, "write a temporary file durably", &self.directory)
+        })?;
+        self.at += length;
+        Ok(())
+    }
 }

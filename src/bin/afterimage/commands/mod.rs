@@ -1,5 +1,6 @@
 //! One function for each command.
 
+mod bench;
 mod care;
 mod data;
 mod demo;
@@ -54,6 +55,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {
         Command::Stats(args) => care::stats(context, args),
         Command::Checkpoint(args) => care::checkpoint(context, args),
         Command::Demo(args) => demo::run(context, args),
+        Command::Bench(args) => bench::run(context, args),
         Command::Explain(args) => meta::explain(context, args),
         Command::Completions(args) => meta::completions(context, args),
         Command::Man(args) => meta::man(context, args),
