@@ -1,37 +1,67 @@
-//! What does opening cost? Backs the figures in docs/benchmarks.md.
+//! What does opening cost, after a checkpoint and without one? Backs the figures in
+//! docs/benchmarks.md.
 
 #![expect(clippy::expect_used, reason = "a bench that fails should stop")]
 
-use afterimage::{CodecId, Durability, Image, Store};
-use criterion::{Criterion, criterion_group, criterion_main};
+mod common;
 
-fn benches(c: &mut Criterion) {
-    let mut group = c.benchmark_group("recover");
-    group.sample_size(10);
-    for records in [100_000_u64, 1_000_000] {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("bench.store");
-        let store = Store::options().durability(Durability::Process).open(&path).expect("a store");
-        for start in (0..records).step_by(1000) {
-            let mut tx = store.begin().expect("begun");
-            for key in start..start + 1000 {
-                let key = format!("{:016x}", key.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                tx.put_image("things", key.as_bytes(), Image::new(&[7; 100], CodecId::Raw))
-                    .expect("put");
-            }
-            tx.commit().expect("committed");
+use std::path::{Path, PathBuf};
+
+use afterimage::{Durability, Store};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tempfile::TempDir;
+
+use common::{COLLECTION, fill, key, store};
+
+/// A closed store of so many records, so many a transaction, with its checkpoint or without.
+fn closed(records: u64, a_transaction: u64, checkpoint: bool) -> (TempDir, PathBuf) {
+    let (directory, store) = store(Durability::Process);
+    let path = store.path().to_path_buf();
+    fill(&store, records, a_transaction);
+    store.checkpoint().expect("a checkpoint");
+    store.close().expect("closed");
+    if !checkpoint {
+        // A cache: opening goes on without it, from the first transaction.
+        for entry in std::fs::read_dir(path.join("state")).expect("listed") {
+            std::fs::remove_file(entry.expect("an entry").path()).expect("removed");
         }
-        store.checkpoint().expect("a checkpoint");
-        store.close().expect("closed");
-        group.bench_function(format!("open/records={records},after=checkpoint"), |b| {
-            b.iter(|| {
-                let store = Store::options().read_only(true).open(&path).expect("opened");
-                assert_eq!(store.status().expect("status").records, records);
-            });
+    }
+    (directory, path)
+}
+
+fn open(path: &Path, records: u64) {
+    let store = Store::options().read_only(true).open(path).expect("opened");
+    let last = store.snapshot().record(COLLECTION, &key(records - 1)).expect("read").is_some();
+    assert!(last, "all of it is there");
+}
+
+fn after_a_checkpoint(c: &mut Criterion) {
+    let mut group = c.benchmark_group("recover::open");
+    group.sample_size(10);
+    for records in [100_000, 1_000_000] {
+        let (_directory, path) = closed(records, 1000, true);
+        group.throughput(Throughput::Elements(records));
+        group.bench_function(format!("records={records},after=checkpoint"), |b| {
+            b.iter(|| open(&path, records));
         });
     }
     group.finish();
 }
 
-criterion_group!(recover, benches);
+/// Each transaction is checked and applied again, one by one: many small ones, and few large ones.
+fn replay(c: &mut Criterion) {
+    let mut group = c.benchmark_group("recover::replay");
+    group.sample_size(10);
+    for (records, changes) in [(200_000, 1), (200_000, 1000)] {
+        let (_directory, path) = closed(records, changes, false);
+        let transactions = records / changes;
+        group.throughput(Throughput::Elements(records));
+        group.bench_function(format!("transactions={transactions},changes={changes}"), |b| {
+            b.iter(|| open(&path, records));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(recover, after_a_checkpoint, replay);
 criterion_main!(recover);
