@@ -2,7 +2,7 @@
 
 use crate::format::change::Change;
 use crate::format::digest::{CollectionSeed, StateDigest};
-use crate::format::frame::{ALIGNMENT, Checksum, Frame, FrameHeader, FrameKind, HEADER_BYTES};
+use crate::format::frame::{self, ALIGNMENT, Frame, FrameHeader, FrameKind, HEADER_BYTES};
 use crate::format::image::{Image, Op};
 use crate::lsn::{Lsn, Position};
 use crate::time::Timestamp;
@@ -68,7 +68,7 @@ pub fn encode_frame(changes: &[PartChange<'_>], out: &mut Vec<u8>) -> u32 {
         changes: u32::try_from(changes.len()).expect("each takes a byte or more"),
     };
     put_header(&header, out);
-    let crc = Checksum::begin(SEED, out).finish();
+    let crc = frame::checksum(SEED, header.length, out);
     put_header(&FrameHeader { crc, ..header }, out);
     crc
 }
@@ -95,7 +95,7 @@ pub fn decode_frame(bytes: &[u8]) -> Option<usize> {
 /// The checksum of a frame's bytes.
 #[must_use]
 pub fn checksum(frame: &[u8]) -> u32 {
-    Checksum::begin(SEED, frame).finish()
+    frame::checksum(SEED, u32::try_from(frame.len()).unwrap_or(u32::MAX), frame)
 }
 
 /// The state digest as it changes with the records of one collection.

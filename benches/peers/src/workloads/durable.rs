@@ -1,6 +1,7 @@
 //! W2 and W2p: durable puts, by threads that wait and by tasks that do not.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub(crate) fn threads(task: &Task) -> Outcome<Figures> {
 }
 
 const TASKS: u64 = 10_000;
+/// Commits under way at most on the thread that submits.
+const TICKETS: usize = 1000;
 
 /// Tasks on one thread: each begins, puts, and awaits its commit, again and again.
 pub(crate) fn pipelined(task: &Task) -> Outcome<Figures> {
@@ -67,7 +70,41 @@ pub(crate) fn pipelined(task: &Task) -> Outcome<Figures> {
     note(&mut figures, "ops/s", timed.rate());
     note_quantiles(&mut figures, "", &timed);
     note(&mut figures, "max us", timed.slowest());
+    drop(store);
+    tickets(task, &mut figures)?;
     Ok(figures)
+}
+
+/// One thread that submits and waits for the commit it submitted so many before.
+fn tickets(task: &Task, figures: &mut Figures) -> Outcome<()> {
+    let store = open(&task.directory("tickets")?, true)?;
+    let mut row = Row::new(0, 0, VALUE_BYTES);
+    let mut waiting = VecDeque::with_capacity(TICKETS);
+    let mut latencies = timed(0, Duration::ZERO, |_| Ok(()))?;
+    let (start, duration) = (Instant::now(), task.seconds(3.0));
+    let mut number = 0;
+    while start.elapsed() < duration || !waiting.is_empty() {
+        if start.elapsed() < duration {
+            number += 1;
+            row.set(number % task.count(100_000), number);
+            let mut tx = store.begin()?;
+            tx.put_image(THINGS, &row.key, Image::new(&row.value, CodecId::Raw))?;
+            waiting.push_back((Instant::now(), tx.submit()?));
+            if waiting.len() < TICKETS
+                && !waiting.front().is_some_and(|(_, ticket)| ticket.is_durable())
+            {
+                continue;
+            }
+        }
+        let Some((submitted, ticket)) = waiting.pop_front() else { break };
+        ticket.wait()?;
+        latencies.record(submitted.elapsed());
+    }
+    latencies.seconds = start.elapsed().as_secs_f64();
+    check(store.durable().get() >= number, || "acknowledged, but not durable".into())?;
+    note(figures, "tickets/s", latencies.rate());
+    note_quantiles(figures, "tickets ", &latencies);
+    Ok(())
 }
 
 async fn put_again_and_again(
