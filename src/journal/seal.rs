@@ -60,7 +60,6 @@ pub(crate) fn finish(
     changes: u64,
     chain: Chain,
 ) -> Result<Chain> {
-    segment.file.sync()?;
     let end = map.map().published();
     let (seal, frame) = Sealing {
         seed: segment.seed(),
@@ -75,12 +74,14 @@ pub(crate) fn finish(
         return Err(Error::new(&code::IO, "the segment has no room left for its seal")
             .at_path(segment.file.path()));
     }
+    // Before the first sync: pages that were brought into memory and never filled would be written.
+    segment.file.truncate((end + frame.len()) as u64)?;
+    segment.file.sync()?;
     map.store(end, &frame);
     if map.is_beside() {
         segment.file.write_at(end as u64, &frame)?;
     }
     map.publish(end + frame.len());
-    segment.file.truncate((end + frame.len()) as u64)?;
     segment.file.sync()?;
     let next = Chain { hash: seal.chain(), segment: segment.number() };
     segment.set_seal(seal);

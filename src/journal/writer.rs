@@ -29,6 +29,12 @@ const POPULATE_AFTER: u64 = 256 << 10;
 /// written to the device twice, as zeros and as data.
 const POPULATE_WITHIN: i64 = 1_000_000;
 
+/// From this size on a frame is written to the file instead of stored through the map: the kernel
+/// then takes whole pages without filling them with zeros first. Below, the call costs more.
+const LARGE_FRAME_BYTES: usize = 16 << 10;
+/// The memory of a frame larger than this is given back.
+const LARGE_KEPT_BYTES_MAX: usize = 4 << 20;
+
 /// A segment that holds no more than this is not left at a checkpoint.
 const LEFT_BYTES_MIN: usize = 1 << 20;
 
@@ -64,6 +70,8 @@ pub(crate) struct Writer {
     next_populated: usize,
     appended_bytes: u64,
     keeper: Keeper,
+    /// Reused: the bytes of a large frame.
+    large: Vec<u8>,
     /// The segment, and the stretch of it, that the sparse table was told of last.
     noted: Option<(u32, u64)>,
     /// Reused: the headers of a frame's changes, and where in the frame they stand.
@@ -97,6 +105,7 @@ impl Writer {
             next_populated: 0,
             appended_bytes: 0,
             keeper,
+            large: Vec::new(),
             noted: None,
             layout: Vec::new(),
         }
@@ -123,7 +132,11 @@ impl Writer {
         }
         let header = self.header(journal, frame, length);
         let start = self.offset();
-        let crc = self.store(frame, &header, start);
+        let crc = if length >= LARGE_FRAME_BYTES && !self.map.is_beside() {
+            self.write(journal, frame, &header, start)?
+        } else {
+            self.store(frame, &header, start)
+        };
         if self.map.is_beside() {
             let bytes = self.map.pending(start, length);
             if let Err(error) = self.file.write_at(start as u64, bytes) {
@@ -224,6 +237,43 @@ impl Writer {
         crc
     }
 
+    /// Writes the frame's bytes to the file at `start`, its length last and through the map;
+    /// returns its checksum.
+    fn write(
+        &mut self,
+        journal: &Journal,
+        frame: &NewFrame<'_>,
+        header: &FrameHeader,
+        start: usize,
+    ) -> Result<u32> {
+        let out = &mut self.large;
+        out.clear();
+        out.extend_from_slice(header.encode().as_slice());
+        out.extend_from_slice(frame.metadata);
+        for (change, (change_header, _)) in frame.changes.iter().zip(&self.layout) {
+            out.extend_from_slice(change_header.as_slice());
+            out.extend_from_slice(change.key);
+            for image in [change.before, change.after].into_iter().flatten() {
+                out.extend_from_slice(image.bytes());
+            }
+        }
+        out.resize(header.bytes(), 0);
+        let crc = checksum(self.seed, header.length, out);
+        if let Some(field) = out.get_mut(CRC..PREVIOUS_CRC) {
+            field.copy_from_slice(&crc.to_le_bytes());
+        }
+        let behind_length = out.get(CRC..).unwrap_or_default();
+        if let Err(error) = self.file.write_at((start + CRC) as u64, behind_length) {
+            journal.sync.poison(&error);
+            return Err(error);
+        }
+        self.map.store_length_word(start, header.length);
+        if self.large.capacity() > LARGE_KEPT_BYTES_MAX {
+            self.large = Vec::new();
+        }
+        Ok(crc)
+    }
+
     fn note(&mut self, journal: &Journal, frame: &NewFrame<'_>, tail: Tail) {
         let start = tail.frame.offset();
         if let Ok(segment) = journal.segment(self.segment) {
@@ -250,7 +300,9 @@ impl Writer {
             self.next_populated = populated;
             self.keeper.want(Wanted { number: self.segment + 1, populated });
         }
+        let is_large = self.tail.end.bits() - self.tail.frame.bits() >= LARGE_FRAME_BYTES as u64;
         let due = self.appended_bytes > POPULATE_AFTER
+            && !is_large
             && offset + POPULATE_STEP / 2 > self.populated
             && self.populated < self.limit;
         if due {

@@ -4,6 +4,9 @@
 //! the state digest. Only `verify` also compares each before image with the image it replaced,
 //! which stands anywhere in the journal.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::catalogue::{COLLECTIONS, Catalogue, CatalogueRecord};
 use super::engine::{Engine, lock};
 use super::past::{Source, TransactionView};
@@ -16,6 +19,7 @@ use crate::format::image::{Image, Op};
 use crate::journal::Journal;
 use crate::lsn::{Lsn, Position};
 use crate::state::{Applied, State, apply};
+use crate::sys::thread;
 
 /// Applies the transactions after the state's LSN up to `to`. `digest` is that of the state. Stops
 /// at the first transaction that is not what it must be.
@@ -28,11 +32,39 @@ pub(crate) fn replay(
 ) -> Result<StateDigest> {
     let source = Source { journal, catalogue };
     let mut current = CurrentState { source, state, digest };
-    for frame in journal.frames(current.position().next(), to) {
-        current.apply(&TransactionView::new(source, frame?)?)?;
+    let first = current.position().next();
+    let mut fold = || {
+        for frame in journal.frames(first, to) {
+            current.apply(&TransactionView::new(source, frame?)?)?;
+        }
+        Ok(current.digest)
+    };
+    if to.get().saturating_sub(first.get()) < AHEAD_MIN {
+        return fold();
     }
-    Ok(current.digest)
+    // A frame is checked once in a process, by whoever reads it first: here by a second thread
+    // that runs ahead, which also brings the journal into memory.
+    let done = AtomicBool::new(false);
+    thread::beside(
+        "afterimage-ahead",
+        || {
+            for frame in journal.frames(first, to) {
+                // What is wrong with a frame is found again by who needs it.
+                if frame.is_err() || done.load(Relaxed) {
+                    break;
+                }
+            }
+        },
+        || {
+            let folded = fold();
+            done.store(true, Relaxed);
+            folded
+        },
+    )
 }
+
+/// So many transactions are worth a second thread.
+const AHEAD_MIN: u64 = 4096;
 
 /// The current state: the projection that every store has.
 struct CurrentState<'a> {

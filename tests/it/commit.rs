@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afterimage::{
-    Bincode, Clock, CodecId, Collection, Durability, ErrorKind, Image, Json, KeyRange, Lsn, Raw,
-    Rkyv, Store, Timestamp, code,
+    AppendMethod, Bincode, Clock, CodecId, Collection, Durability, ErrorKind, Image, Json,
+    KeyRange, Lsn, Raw, Rkyv, Store, Timestamp, VerifyDepth, code,
 };
 
 use crate::common::{Place, put, raw, value};
@@ -27,6 +27,35 @@ const AS_BINCODE: Collection<Guest, Bincode> = Collection::new("as-bincode");
 const AS_RKYV: Collection<Room, Rkyv> = Collection::new("as-rkyv");
 const WRONG: Collection<Guest, Json> = Collection::new("as-bincode");
 const AS_BYTES: Collection<[u8], Raw> = Collection::new("as-bytes");
+
+#[test]
+fn large_values_are_written_to_the_file_and_read_from_the_map() {
+    let place = Place::new();
+    let options = Store::options().durability(Durability::Process).append(AppendMethod::Map);
+    let store = options.open(place.path()).expect("open");
+    let reader = place.reader();
+    let value = |n: usize| vec![u8::try_from(n % 251).expect("small"); 10_000 + n * 3001];
+    for n in 0..40 {
+        // Large and small frames by turns, and now and then a reader in between.
+        let bytes = value(n);
+        store.write(|tx| tx.put_image("blobs", &[n as u8], raw(&bytes))).expect("put");
+        put(&store, "small", &n.to_string());
+        if n % 7 == 0 {
+            reader.refresh().expect("followed");
+            let record = reader.snapshot().record("blobs", &[n as u8]).expect("read");
+            assert_eq!(record.expect("there").image().bytes(), bytes);
+        }
+    }
+    store.close().expect("closed");
+    let again = options.open(place.path()).expect("open");
+    for n in 0..40 {
+        let record = again.snapshot().record("blobs", &[n as u8]).expect("read").expect("there");
+        assert_eq!(record.image().bytes(), value(n));
+    }
+    again.close().expect("closed");
+    let report = afterimage::verify(place.path(), VerifyDepth::Deep, &mut |_| {}).expect("looked");
+    assert!(report.valid, "{report:?}");
+}
 
 #[test]
 fn a_transaction_of_any_length_writes_every_record_and_every_before_image() {
