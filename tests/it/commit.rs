@@ -38,18 +38,20 @@ fn large_values_are_written_to_the_file_and_read_from_the_map() {
     for n in 0..40 {
         // Large and small frames by turns, and now and then a reader in between.
         let bytes = value(n);
-        store.write(|tx| tx.put_image("blobs", &[n as u8], raw(&bytes))).expect("put");
+        store.write(|tx| tx.put_image("blobs", &n.to_le_bytes(), raw(&bytes))).expect("put");
         put(&store, "small", &n.to_string());
         if n % 7 == 0 {
             reader.refresh().expect("followed");
-            let record = reader.snapshot().record("blobs", &[n as u8]).expect("read");
+            let snapshot = reader.snapshot();
+            let record = snapshot.record("blobs", &n.to_le_bytes()).expect("read");
             assert_eq!(record.expect("there").image().bytes(), bytes);
         }
     }
     store.close().expect("closed");
     let again = options.open(place.path()).expect("open");
+    let snapshot = again.snapshot();
     for n in 0..40 {
-        let record = again.snapshot().record("blobs", &[n as u8]).expect("read").expect("there");
+        let record = snapshot.record("blobs", &n.to_le_bytes()).expect("read").expect("there");
         assert_eq!(record.image().bytes(), value(n));
     }
     again.close().expect("closed");
