@@ -50,7 +50,7 @@ fn large_values_are_written_to_the_file_and_read_from_the_map() {
     store.close().expect("closed");
     let again = options.open(place.path()).expect("open");
     let snapshot = again.snapshot();
-    for n in 0..40 {
+    for n in 0..40_usize {
         let record = snapshot.record("blobs", &n.to_le_bytes()).expect("read").expect("there");
         assert_eq!(record.image().bytes(), value(n));
     }
