@@ -17,7 +17,7 @@ const CHANGE_COST_BYTES: u64 = 640;
 pub(crate) struct Behind {
     /// Behind this much, counted in [`cost`], a checkpoint is due.
     due_at: AtomicU64,
-    /// What this process appended.
+    /// What was replayed on opening, and appended since.
     bytes: AtomicU64,
     changes: AtomicU64,
     /// How much of it checkpoints cover.
@@ -38,12 +38,17 @@ pub(crate) struct Stretch {
 impl Behind {
     /// A checkpoint is due behind `due_at` bytes of journal, or as many changes as take as long to
     /// replay; and not before twice the size of the checkpoint, so that writing checkpoints never
-    /// costs much more than writing the journal.
-    pub(crate) fn new(due_at: u64, checkpoint: Lsn, checkpoint_bytes: u64) -> Self {
+    /// costs much more than writing the journal. `passed` stands behind it already.
+    pub(crate) fn new(
+        due_at: u64,
+        checkpoint: Lsn,
+        checkpoint_bytes: u64,
+        passed: Stretch,
+    ) -> Self {
         Self {
             due_at: AtomicU64::new(due_at.max(checkpoint_bytes.saturating_mul(2))),
-            bytes: AtomicU64::new(0),
-            changes: AtomicU64::new(0),
+            bytes: AtomicU64::new(passed.bytes),
+            changes: AtomicU64::new(passed.changes),
             covered_bytes: AtomicU64::new(0),
             covered_changes: AtomicU64::new(0),
             checkpoint: AtomicU64::new(checkpoint.get()),

@@ -1,6 +1,7 @@
 //! What all handles of an open store share: the journal, the state folded from it, and who reads
 //! and writes them.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
@@ -94,8 +95,8 @@ pub(crate) struct Parts {
     pub(crate) durability: Durability,
     pub(crate) notices: Vec<Notice>,
     pub(crate) checkpoint_bytes: u64,
-    /// The checkpoint that opening started from: its LSN and its bytes.
-    pub(crate) checkpoint: (Lsn, u64),
+    /// What stands behind the checkpoint that opening started from.
+    pub(crate) behind: Behind,
     pub(crate) writing: Option<Writing>,
 }
 
@@ -110,7 +111,7 @@ impl Engine {
             durability: parts.durability,
             notices: Mutex::new(parts.notices),
             checkpoint_bytes: parts.checkpoint_bytes,
-            behind: Behind::new(parts.checkpoint_bytes, parts.checkpoint.0, parts.checkpoint.1),
+            behind: parts.behind,
             checkpointing: Mutex::new(()),
             state: RwLock::new(parts.state),
             applied: AtomicU64::new(head.get()),
@@ -298,11 +299,30 @@ impl Engine {
     }
 }
 
+/// What users hold of an engine. Threads of the store's own hold the engine itself for a moment at
+/// a time, and must not keep it open when the last user has gone.
+#[derive(Debug)]
+pub(crate) struct Handle(Arc<Engine>);
+
+impl Handle {
+    pub(crate) const fn new(engine: Arc<Engine>) -> Self {
+        Self(engine)
+    }
+}
+
+impl Deref for Handle {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.0
+    }
+}
+
 /// Closes the store if nobody has. Whoever needs to know whether that worked calls
 /// [`Store::close`](super::Store::close); a crash here is a crash anywhere.
-impl Drop for Engine {
+impl Drop for Handle {
     fn drop(&mut self) {
-        drop(self.close());
+        drop(self.0.close());
     }
 }
 

@@ -39,7 +39,7 @@ use crate::error::{ErrorKind, Result};
 use crate::format::store_header::Fork;
 use crate::journal::recover::Notice;
 use crate::lsn::Lsn;
-use engine::Engine;
+use engine::Handle;
 
 pub(crate) use catalogue::AUDIT;
 pub use codec::{Bincode, Codec, Json, Raw, Rkyv};
@@ -89,7 +89,7 @@ pub use transaction::Transaction;
 /// ```
 #[derive(Clone)]
 pub struct Store {
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) engine: Arc<Handle>,
 }
 
 impl fmt::Debug for Store {

@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::Store;
+use super::background::Behind;
 use super::catalogue::Catalogue;
-use super::engine::{Background, Engine, Parts, Section, Writing};
+use super::engine::{Background, Engine, Handle, Parts, Section, Writing};
 use super::maintenance;
 use super::options::{AppendMethod, Durability, Options};
 use super::replay::replay;
@@ -167,7 +168,8 @@ fn fold(options: &Options, opened: &Opened, identity: StoreHeader) -> Result<Par
     let catalogue = Catalogue::new();
     let loaded = maintenance::load(&opened.journal, &catalogue, !options.read_only, &mut notices)?;
     let mut state = loaded.state;
-    replay(&opened.journal, &catalogue, &mut state, loaded.digest, opened.tail.lsn)?;
+    let (digest, to) = (loaded.digest, opened.tail.lsn);
+    let passed = replay(&opened.journal, &catalogue, &mut state, digest, to)?;
     Ok(Parts {
         root: opened.journal.mould.root.clone(),
         identity,
@@ -178,7 +180,7 @@ fn fold(options: &Options, opened: &Opened, identity: StoreHeader) -> Result<Par
         durability: options.durability,
         notices,
         checkpoint_bytes: options.checkpoint_bytes,
-        checkpoint: (loaded.lsn, loaded.bytes),
+        behind: Behind::new(options.checkpoint_bytes, loaded.lsn, loaded.bytes, passed),
         writing: None,
     })
 }
@@ -187,7 +189,7 @@ fn open_for_reading(options: &Options, root: &Path, identity: StoreHeader) -> Re
     let mould = mould(options, root, &identity)?;
     let opened = recover::open_read_only(mould, Arc::clone(&options.clock), options.salvage)?;
     let engine = Engine::new(fold(options, &opened, identity)?);
-    Ok(Store { engine: Arc::new(engine) })
+    Ok(Store { engine: Arc::new(Handle::new(Arc::new(engine))) })
 }
 
 fn open_for_writing(options: &Options, root: &Path, identity: StoreHeader) -> Result<Store> {
@@ -208,13 +210,15 @@ fn open_for_writing(options: &Options, root: &Path, identity: StoreHeader) -> Re
     let writer = Writer::new(&opened.journal, keeper, start);
     parts.writing = Some(writing(options, &opened, writer, lock)?);
     let engine = Arc::new(Engine::new(parts));
+    // Made first: what fails from here on closes the store again.
+    let handle = Handle::new(Arc::clone(&engine));
     #[cfg(feature = "tokio")]
     listen(&engine);
     let checkpointer = maintenance::start_checkpointer(&engine)?;
     if let Some(writing) = engine.writing.as_ref() {
         super::engine::lock(&writing.background).checkpointer = Some(checkpointer);
     }
-    Ok(Store { engine })
+    Ok(Store { engine: Arc::new(handle) })
 }
 
 /// Has subscribers told what becomes durable, whoever waits for it.

@@ -7,6 +7,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::background::Stretch;
 use super::catalogue::{COLLECTIONS, Catalogue, CatalogueRecord};
 use super::engine::{Engine, lock};
 use super::past::{Source, TransactionView};
@@ -21,23 +22,23 @@ use crate::lsn::{Lsn, Position};
 use crate::state::{Applied, State, apply};
 use crate::sys::thread;
 
-/// Applies the transactions after the state's LSN up to `to`. `digest` is that of the state. Stops
-/// at the first transaction that is not what it must be.
+/// Applies the transactions after the state's LSN up to `to`; returns how much of the journal that
+/// was. `digest` is that of the state. Stops at the first transaction that is not what it must be.
 pub(crate) fn replay(
     journal: &Journal,
     catalogue: &Catalogue,
     state: &mut State,
     digest: StateDigest,
     to: Lsn,
-) -> Result<StateDigest> {
+) -> Result<Stretch> {
     let source = Source { journal, catalogue };
-    let mut current = CurrentState { source, state, digest };
+    let mut current = CurrentState { source, state, digest, passed: Stretch::default() };
     let first = current.position().next();
     let mut fold = || {
         for frame in journal.frames(first, to) {
             current.apply(&TransactionView::new(source, frame?)?)?;
         }
-        Ok(current.digest)
+        Ok(current.passed)
     };
     if to.get().saturating_sub(first.get()) < AHEAD_MIN {
         return fold();
@@ -71,6 +72,7 @@ struct CurrentState<'a> {
     source: Source<'a>,
     state: &'a mut State,
     digest: StateDigest,
+    passed: Stretch,
 }
 
 impl Projection for CurrentState<'_> {
@@ -98,6 +100,8 @@ impl Projection for CurrentState<'_> {
         if self.digest != frame.header.digest {
             return Err(mismatch(journal, frame, self.digest));
         }
+        self.passed.bytes += u64::from(frame.header.length);
+        self.passed.changes += applied.len() as u64;
         apply(self.state, frame.header.lsn, applied);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::CollectionInfo;
 use super::codec::{self, Codec};
 use super::collection::{Collection, KeyRange, check_key};
-use super::engine::Engine;
+use super::engine::Handle;
 use super::record::{self, Record, Scan};
 use crate::error::Result;
 use crate::format::digest::StateDigest;
@@ -31,12 +31,12 @@ use crate::time::Timestamp;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    engine: Arc<Engine>,
+    engine: Arc<Handle>,
     lsn: Lsn,
 }
 
 impl Snapshot {
-    pub(crate) fn new(engine: Arc<Engine>, lsn: Lsn) -> Self {
+    pub(crate) fn new(engine: Arc<Handle>, lsn: Lsn) -> Self {
         Self { engine, lsn }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Store;
-use super::engine::Engine;
+use super::engine::Handle;
 use super::past::{ChangeView, TransactionView};
 use crate::error::{Error, Result, code};
 use crate::format::digest::StateDigest;
@@ -66,7 +66,7 @@ impl OwnedTransaction {
 /// the present as they are published.
 #[derive(Debug)]
 pub struct Subscription {
-    engine: Arc<Engine>,
+    engine: Arc<Handle>,
     store: Store,
     next: Lsn,
     news: tokio::sync::watch::Receiver<u64>,

@@ -5,6 +5,7 @@ use crate::format::digest::{CollectionSeed, StateDigest};
 use crate::format::frame::{self, ALIGNMENT, Frame, FrameHeader, FrameKind, HEADER_BYTES};
 use crate::format::image::{Image, Op};
 use crate::lsn::{Lsn, Position};
+use crate::state::{Applied, State, apply};
 use crate::time::Timestamp;
 
 /// What a segment's header would seed the checksums of its frames with.
@@ -121,5 +122,26 @@ impl PartDigest {
     ) -> StateDigest {
         self.digest = self.digest.replaced(self.seed, key, before, after);
         self.digest
+    }
+}
+
+/// The index by itself: the part that holds what changed since the newest checkpoint.
+#[derive(Debug, Default)]
+pub struct PartIndex(State);
+
+impl PartIndex {
+    /// Notes a new version of a record.
+    pub fn set(&mut self, key: &[u8], is_new: bool) {
+        let lsn = self.0.lsn.next();
+        let (op, previous) =
+            if is_new { (Op::Create, Position::NONE) } else { (Op::Update, FRAME) };
+        let position = Position::from_bits(lsn.get());
+        apply(&mut self.0, lsn, [Applied { collection: 64, key, op, position, previous }]);
+    }
+
+    /// Whether a record is known.
+    #[must_use]
+    pub fn has(&self, key: &[u8]) -> bool {
+        self.0.head(64, key).is_ok_and(|head| head.is_some())
     }
 }

@@ -7,6 +7,17 @@ use afterimage::{ErrorKind, KeyRange, Lsn, Store, VerifyDepth, code, verify};
 use crate::common::{Place, put, raw, value};
 
 #[test]
+fn a_store_that_was_dropped_while_a_checkpoint_was_due_can_be_opened_at_once() {
+    let place = Place::new();
+    for round in 0..20 {
+        let store = Place::options().checkpoint_every(4096).open(place.path()).expect("free again");
+        for n in 0..200 {
+            put(&store, &format!("k{n}"), &format!("{round}"));
+        }
+    }
+}
+
+#[test]
 fn transactions_are_found_from_both_ends() {
     let place = Place::new();
     let store = place.open();
