@@ -85,6 +85,73 @@ fn a_transaction_of_any_length_writes_every_record_and_every_before_image() {
 }
 
 #[test]
+fn a_snapshot_is_whole_while_checkpoints_replace_the_index_under_it() {
+    const RECORDS: usize = 300;
+    let place = Place::new();
+    let store = Place::options().segment_bytes(1 << 20).open(place.path()).expect("open");
+    let write = |round: u32| {
+        let committed = store.write(|tx| {
+            (0..RECORDS).try_for_each(|n| {
+                tx.put_image("things", format!("k{n:03}").as_bytes(), raw(&round.to_le_bytes()))
+            })
+        });
+        committed.expect("written");
+    };
+    write(0);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let is_done = || done.load(std::sync::atomic::Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done() {
+                store.checkpoint().expect("a checkpoint");
+            }
+        });
+        for reverse in [false, true] {
+            let (store, is_done) = (&store, &is_done);
+            scope.spawn(move || {
+                while !is_done() {
+                    let snapshot = store.snapshot();
+                    let scan = snapshot.scan("things", KeyRange::all()).expect("a scan");
+                    let records: Vec<_> =
+                        if reverse { scan.rev().collect() } else { scan.collect() };
+                    assert_eq!(records.len(), RECORDS);
+                    let values = records.into_iter().map(|record| record.expect("read"));
+                    let first = snapshot.record("things", b"k000").expect("read").expect("there");
+                    values.for_each(|record| assert_eq!(record.image(), first.image()));
+                }
+            });
+        }
+        (1..150).for_each(write);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(store.notices().is_empty(), "{:?}", store.notices());
+}
+
+#[test]
+fn tickets_become_durable_whether_they_are_waited_for_or_not() {
+    let place = Place::new();
+    let store = Store::options().segment_bytes(8192).open(place.path()).expect("open");
+    let submit = |n: u32| {
+        let mut tx = store.begin().expect("begun");
+        tx.put_image("things", &n.to_le_bytes(), raw(b"value")).expect("put");
+        tx.submit().expect("submitted")
+    };
+    let mut tickets: Vec<_> = (0..200).map(submit).collect();
+    let last = tickets.pop().expect("the last");
+    let lsn = last.lsn();
+    assert_eq!(last.wait().expect("durable").lsn(), lsn);
+    assert!(store.durable() >= lsn && store.head() >= lsn);
+    assert!(tickets.iter().all(afterimage::Ticket::is_durable), "an earlier one is never later");
+    let forgotten = submit(1000).lsn();
+    let mut patience = 500;
+    while store.head() < forgotten {
+        patience -= 1;
+        assert!(patience > 0, "nobody waits for it, and it becomes durable all the same");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn each_codec_gives_back_what_was_put() {
     let place = Place::new();
     let store = place.open();
