@@ -54,7 +54,8 @@ pub(crate) struct Loaded {
 
 impl Store {
     /// Writes a checkpoint of the state as it is now, so that opening need not replay what stands
-    /// before it. Writing goes on meanwhile, but for the moment in which the state is copied.
+    /// before it; and ends the segment that is being written, so that opening need not look through
+    /// it either. Reading and writing go on meanwhile.
     ///
     /// # Errors
     /// `Invalid` if the store was opened read-only; `Full`, `Io`; nothing depends on a checkpoint.
