@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::buffer::NetWrite;
 use super::catalogue::{COLLECTIONS, CatalogueRecord};
-use super::engine::{Engine, Section, lock};
+use super::engine::{Engine, Section};
 use super::options::Durability;
 use super::transaction::{Expectation, Slot, Transaction};
 use crate::error::{Conflict, Error, Result, code};
@@ -163,7 +163,7 @@ pub(crate) fn commit(engine: &Engine, transaction: &Transaction<'_>) -> Result<C
 /// The writer section: everything up to the sync, one transaction at a time.
 pub(crate) fn append(engine: &Engine, transaction: &Transaction<'_>) -> Result<Commit<()>> {
     let writing = engine.writing()?;
-    let mut section = lock(&writing.section);
+    let mut section = writing.section.lock();
     let _guard = PoisonOnPanic(engine);
     // Checked inside the section: who waited for it may have waited for the one that failed.
     engine.writing()?;

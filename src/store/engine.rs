@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::background::{Behind, Checkpointer, Stretch};
 use super::catalogue::Catalogue;
@@ -38,7 +38,7 @@ pub(crate) struct Engine {
     pub(crate) behind: Behind,
     /// Held while a checkpoint is written: two at once would write the same temporary file.
     pub(crate) checkpointing: Mutex<()>,
-    state: RwLock<State>,
+    state: parking_lot::RwLock<State>,
     /// The newest transaction that the state holds.
     applied: AtomicU64,
     /// How many subscriptions wait for what becomes visible.
@@ -56,7 +56,7 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 pub(crate) struct Writing {
     /// The writer section: one transaction at a time is numbered, appended and applied.
-    pub(crate) section: Mutex<Section>,
+    pub(crate) section: parking_lot::Mutex<Section>,
     pub(crate) closed: AtomicBool,
     pub(crate) background: Mutex<Background>,
 }
@@ -113,7 +113,7 @@ impl Engine {
             checkpoint_bytes: parts.checkpoint_bytes,
             behind: parts.behind,
             checkpointing: Mutex::new(()),
-            state: RwLock::new(parts.state),
+            state: parking_lot::RwLock::new(parts.state),
             applied: AtomicU64::new(head.get()),
             #[cfg(feature = "tokio")]
             subscriptions: AtomicUsize::new(0),
@@ -124,12 +124,12 @@ impl Engine {
         }
     }
 
-    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn state(&self) -> parking_lot::RwLockReadGuard<'_, State> {
+        self.state.read()
     }
 
-    pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn state_mut(&self) -> parking_lot::RwLockWriteGuard<'_, State> {
+        self.state.write()
     }
 
     /// Looks something up in the index. Where a block of the base turns out to be damaged, the
@@ -281,7 +281,7 @@ impl Engine {
             flusher.stop(&self.journal);
         }
         let healthy = self.journal.sync.check().and_then(|()| self.checkpoint_on_close());
-        let mut section = lock(&writing.section);
+        let mut section = writing.section.lock();
         let tail = section.writer.tail().lsn;
         let closed = healthy
             .and_then(|()| self.journal.sync.wait(tail))

@@ -116,7 +116,7 @@ impl Engine {
     fn with_writer<T>(&self, call: impl FnOnce(&mut Writer) -> T) -> Option<T> {
         self.journal.sync.check().ok()?;
         let writing = self.writing.as_ref()?;
-        Some(call(&mut lock(&writing.section).writer))
+        Some(call(&mut writing.section.lock().writer))
     }
 
     /// The checkpoint that the state stands on, if it is none older than `head`.

@@ -240,7 +240,7 @@ fn writing(options: &Options, opened: &Opened, writer: Writer, lock: Lock) -> Re
         Durability::Sync | Durability::Process => None,
     };
     Ok(Writing {
-        section: Mutex::new(Section {
+        section: parking_lot::Mutex::new(Section {
             writer,
             positions: Vec::new(),
             metadata: Vec::new(),

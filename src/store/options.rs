@@ -17,7 +17,7 @@ pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 /// A checkpoint is written in the background after this many bytes of journal, or as many changes
 /// as take as long to replay (one for each 640 bytes); in a large store, after twice the bytes of
 /// the newest checkpoint.
-pub const CHECKPOINT_BYTES: u64 = 128 << 20;
+pub const CHECKPOINT_BYTES: u64 = 96 << 20;
 
 /// When a commit returns, and so what a power cut can take back. A killed process loses nothing
 /// with any of them.
