@@ -87,6 +87,8 @@ fn too_large(path: &Path) -> Error {
 pub(crate) struct Wanted {
     pub(crate) number: u32,
     pub(crate) populated: usize,
+    /// Dropped when it is done.
+    pub(crate) done: Option<Sender<()>>,
 }
 
 /// A segment to seal, which the writer has left.
@@ -213,7 +215,7 @@ impl Keeper {
 }
 
 fn prepare(journal: &Journal, inbox: &Receiver<Wanted>, ready: &Sender<Result<Prepared>>) {
-    while let Ok(Wanted { number, populated }) = inbox.recv() {
+    while let Ok(Wanted { number, populated, done }) = inbox.recv() {
         let bytes = journal.mould.identity.segment_bytes;
         let prepared = journal.mould.cast(number, bytes, journal.clock.now());
         if let Ok(prepared) = &prepared {
@@ -221,6 +223,7 @@ fn prepare(journal: &Journal, inbox: &Receiver<Wanted>, ready: &Sender<Result<Pr
         }
         // Nobody left to take it: then its file is found unused by the next opening.
         drop(ready.send(prepared));
+        drop(done);
     }
 }
 
@@ -234,6 +237,7 @@ fn seal(journal: &Journal, inbox: &Receiver<Full>, mut chain: Chain) {
             .and_then(|segment| seal::finish(segment, map, &tail, changes, chain))
             .and_then(|next| {
                 chain = next;
+                journal.sync.note_sealed(tail);
                 journal.beacon_after_seal(next)
             });
         if let Err(error) = sealed {

@@ -188,11 +188,9 @@ impl SyncQueue {
         let tasks = match &synced {
             Ok(()) => {
                 self.appended.lock().forget_synced(&files);
-                state.durable = target;
-                self.durable.store(target.lsn.get(), Ordering::SeqCst);
                 self.turn(generation).notify_all();
                 self.turn(generation + 1).notify_one();
-                state.tasks_up_to(target.lsn)
+                self.set_durable(&mut state, target)
             }
             Err(error) => self.note_poison(&mut state, error),
         };
@@ -206,6 +204,36 @@ impl SyncQueue {
             listener();
         }
         self.state.lock()
+    }
+
+    /// Notes that the journal is durable up to `tail`: the segment that ends there, and all before
+    /// it, were synced by whoever sealed them.
+    pub(crate) fn note_sealed(&self, tail: Tail) {
+        let mut state = self.state.lock();
+        if state.poison.is_some() || tail.lsn <= state.durable.lsn {
+            return;
+        }
+        let tasks = self.set_durable(&mut state, tail);
+        // All of both groups: one that is covered now would go without leading the others.
+        for turn in &self.turns {
+            turn.notify_all();
+        }
+        drop(state);
+        wake(tasks);
+        if let Some(listener) = self.listener.0.get() {
+            listener();
+        }
+    }
+
+    /// Notes what is durable, which another thread may have noted to be more already; the tasks
+    /// that waited for it are to be woken by the caller.
+    #[must_use]
+    fn set_durable(&self, state: &mut State, tail: Tail) -> VecDeque<(Lsn, Waker)> {
+        if tail.lsn > state.durable.lsn {
+            state.durable = tail;
+            self.durable.store(tail.lsn.get(), Ordering::SeqCst);
+        }
+        state.tasks_up_to(tail.lsn)
     }
 
     /// Has `waker` called when `lsn` is durable or the journal is poisoned; `false` if that is so

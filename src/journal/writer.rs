@@ -295,10 +295,7 @@ impl Writer {
     fn look_ahead(&mut self, journal: &Journal) {
         let offset = self.offset();
         if !self.asked && offset > self.limit / 2 && self.appended_bytes > POPULATE_AFTER {
-            self.asked = true;
-            let populated = if self.is_fast(journal) { POPULATE_STEP } else { 0 };
-            self.next_populated = populated;
-            self.keeper.want(Wanted { number: self.segment + 1, populated });
+            self.ask_for_next(journal, None);
         }
         let is_large = self.tail.end.bits() - self.tail.frame.bits() >= LARGE_FRAME_BYTES as u64;
         let due = self.appended_bytes > POPULATE_AFTER
@@ -321,14 +318,22 @@ impl Writer {
         self.keeper.populates() && since < POPULATE_WITHIN
     }
 
+    fn ask_for_next(&mut self, journal: &Journal, done: Option<Sender<()>>) {
+        self.asked = true;
+        let populated = if self.is_fast(journal) { POPULATE_STEP } else { 0 };
+        self.next_populated = populated;
+        self.keeper.want(Wanted { number: self.segment + 1, populated, done });
+    }
+
     /// Has the next segment made ready, so that [`leave_segment`](Self::leave_segment) need not
-    /// wait for it.
-    pub(crate) fn prepare_to_leave(&mut self) {
-        if self.is_worth_leaving() && !self.asked {
-            self.asked = true;
-            self.next_populated = 0;
-            self.keeper.want(Wanted { number: self.segment + 1, populated: 0 });
+    /// wait for it. The receiver learns when it is; `None` if there is nothing to wait for.
+    pub(crate) fn prepare_to_leave(&mut self, journal: &Journal) -> Option<Receiver<()>> {
+        if !self.is_worth_leaving() || self.asked {
+            return None;
         }
+        let (done, ready) = channel();
+        self.ask_for_next(journal, Some(done));
+        Some(ready)
     }
 
     /// Goes on in the next segment, though this one has room: what stands before a checkpoint is
@@ -392,7 +397,7 @@ impl Writer {
 
     fn take_next(&mut self, number: u32) -> Result<Prepared> {
         if !self.asked {
-            self.keeper.want(Wanted { number, populated: 0 });
+            self.keeper.want(Wanted { number, populated: 0, done: None });
         }
         // Asked anew if this fails: the disk may have room by then.
         self.asked = false;

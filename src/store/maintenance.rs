@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use serde::Serialize;
 
@@ -85,9 +86,8 @@ impl Engine {
             if let Some(info) = self.checkpoint_at(head) {
                 return Ok(CheckpointInfo { written, ..info });
             }
-            self.with_writer(Writer::prepare_to_leave);
             let covered = self.behind.begin();
-            let frozen = self.state_mut().freeze();
+            let frozen = self.freeze_behind_segment();
             let base = match self.publish_checkpoint(&frozen) {
                 Err(error) if error.code().id == code::CHECKPOINT_DAMAGED.id => {
                     self.rebuild_state(&error)?;
@@ -102,12 +102,27 @@ impl Engine {
             drop(frozen);
             self.behind.cover(covered, lsn, self.checkpoint_bytes, bytes);
             self.remove_old_checkpoints()?;
-            let left = self.with_writer(|writer| writer.leave_segment(&self.journal));
-            if let Some(Ok(Some(sealed))) = left {
-                // Nothing is ever sent: the sender goes away when the segment is sealed.
-                while sealed.recv().is_ok() {}
-            }
             written = true;
+        }
+    }
+
+    /// Ends the segment that is being written, and freezes the state as it is there. Returns when
+    /// the segment is sealed: that makes it durable with its pages taken out of the page tables
+    /// first, which is cheaper for everybody than syncing it while it is being written.
+    fn freeze_behind_segment(&self) -> Frozen {
+        let ready = self.with_writer(|writer| writer.prepare_to_leave(&self.journal));
+        wait_for(ready.flatten());
+        let frozen = self.with_writer(|writer| {
+            // If it can't be left, for want of room, the checkpoint syncs what it needs.
+            let sealed = writer.leave_segment(&self.journal).unwrap_or_default();
+            (self.state_mut().freeze(), sealed)
+        });
+        match frozen {
+            Some((frozen, sealed)) => {
+                wait_for(sealed);
+                frozen
+            }
+            None => self.state_mut().freeze(),
         }
     }
 
@@ -197,6 +212,13 @@ impl Engine {
             Err(error) if error.kind() == crate::error::ErrorKind::Full => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Waits until the other end is dropped; nothing is ever sent.
+fn wait_for(done: Option<Receiver<()>>) {
+    if let Some(done) = done {
+        while done.recv().is_ok() {}
     }
 }
 
