@@ -71,7 +71,12 @@ fn take_frame(segment: &Segment, tail: &mut Tail) -> Result<bool> {
         Some(length) if length > 0 => length as usize,
         Some(_) | None => return Ok(false),
     };
-    let bytes = sys::read_range(&*segment.file, start as u64, length)?;
+    let bytes = sys::read_range(&*segment.file, start as u64, length);
+    if segment.map.load_length_word(start).map(|length| length as usize) != Some(length) {
+        // That of a large frame is written by a call that need not be atomic.
+        return Ok(true);
+    }
+    let bytes = bytes?;
     let position = Position::new(segment.number(), super::segment::offset_u32(start));
     let frame = match scan::next(&bytes, segment.seed(), position, tail) {
         Ok(frame) => frame,

@@ -14,7 +14,7 @@ use crate::error::{Error, Result, code};
 use crate::format::names;
 use crate::format::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::format::store_header::StoreHeader;
-use crate::sys::mmap::{Map, MapWriter};
+use crate::sys::mmap::{Map, MapWriter, Ready};
 use crate::sys::{Disk, DiskFile, MapAccess, thread};
 use crate::time::Timestamp;
 
@@ -84,11 +84,12 @@ fn too_large(path: &Path) -> Error {
 
 /// A segment to make ready, with its first bytes in memory.
 #[derive(Debug)]
-pub(crate) struct Wanted {
-    pub(crate) number: u32,
-    pub(crate) populated: usize,
+struct Wanted {
+    number: u32,
+    populated: usize,
+    ready: Ready,
     /// Dropped when it is done.
-    pub(crate) done: Option<Sender<()>>,
+    done: Option<Sender<()>>,
 }
 
 /// A segment to seal, which the writer has left.
@@ -118,9 +119,10 @@ const FULL_MAX: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Keeper {
     wanted: Worker<Sender<Wanted>>,
-    ready: Receiver<Result<Prepared>>,
+    segments: Receiver<Result<Prepared>>,
     full: Worker<SyncSender<Full>>,
-    pages: Option<Worker<Sender<Pages>>>,
+    pages: Worker<Sender<Pages>>,
+    ready: Ready,
 }
 
 /// A thread that works off a queue until its sender is gone.
@@ -146,9 +148,10 @@ impl<Q> Worker<Q> {
 }
 
 impl Keeper {
-    /// Starts the threads. `chain` is that of the newest sealed segment.
-    pub(crate) fn start(journal: &Arc<Journal>, chain: Chain) -> Result<Self> {
-        let (prepared, ready) = channel();
+    /// Starts the threads. `chain` is that of the newest sealed segment; pages are brought into
+    /// memory in the way of `ready`.
+    pub(crate) fn start(journal: &Arc<Journal>, chain: Chain, ready: Ready) -> Result<Self> {
+        let (prepared, segments) = channel();
         let (wanted, inbox) = channel();
         let mould = Arc::clone(journal);
         let wanted = Worker::start(wanted, "afterimage-segments", move || {
@@ -157,35 +160,27 @@ impl Keeper {
         let (full, inbox) = sync_channel(FULL_MAX);
         let journal = Arc::clone(journal);
         let full = Worker::start(full, "afterimage-seals", move || seal(&journal, &inbox, chain))?;
-        Ok(Self { wanted, ready, full, pages: None })
-    }
-
-    /// Starts to bring pages into memory when asked.
-    pub(crate) fn start_populator(&mut self) -> Result<()> {
         let (pages, inbox) = channel::<Pages>();
-        self.pages = Some(Worker::start(pages, "afterimage-pages", move || {
+        let pages = Worker::start(pages, "afterimage-pages", move || {
             while let Ok(Pages { map, offset, length }) = inbox.recv() {
-                map.populate(offset, length);
+                map.populate(offset, length, ready);
             }
-        })?);
-        Ok(())
+        })?;
+        Ok(Self { wanted, segments, full, pages, ready })
     }
 
-    pub(crate) const fn populates(&self) -> bool {
-        self.pages.is_some()
-    }
-
-    /// Asks for pages of the active segment; does nothing without a populator.
+    /// Asks for pages of the active segment.
     pub(crate) fn populate(&self, map: &Arc<Map>, offset: usize, length: usize) {
-        if let Some(pages) = self.pages.as_ref().and_then(|pages| pages.queue.as_ref()) {
-            drop(pages.send(Pages { map: Arc::clone(map), offset, length }));
+        if let Some(queue) = &self.pages.queue {
+            drop(queue.send(Pages { map: Arc::clone(map), offset, length }));
         }
     }
 
-    /// Asks for a segment. What is asked of a thread that has ended is not needed any more.
-    pub(crate) fn want(&self, wanted: Wanted) {
+    /// Asks for a segment with so many bytes in memory. What is asked of a thread that has ended
+    /// is not needed any more.
+    pub(crate) fn want(&self, number: u32, populated: usize, done: Option<Sender<()>>) {
         if let Some(queue) = &self.wanted.queue {
-            drop(queue.send(wanted));
+            drop(queue.send(Wanted { number, populated, ready: self.ready, done }));
         }
     }
 
@@ -198,31 +193,29 @@ impl Keeper {
 
     /// The segment that was wanted, when it is ready.
     pub(crate) fn take(&self) -> Result<Prepared> {
-        self.ready.recv().unwrap_or_else(|_| {
+        self.segments.recv().unwrap_or_else(|_| {
             Err(Error::new(&code::IO, "the thread that makes segments ready has ended"))
         })
     }
 
     /// Ends the threads after all they were asked for; gives back a segment nobody took.
     pub(crate) fn stop(&mut self) -> Option<Prepared> {
-        if let Some(pages) = &mut self.pages {
-            pages.stop();
-        }
+        self.pages.stop();
         self.full.stop();
         self.wanted.stop();
-        self.ready.try_iter().find_map(Result::ok)
+        self.segments.try_iter().find_map(Result::ok)
     }
 }
 
-fn prepare(journal: &Journal, inbox: &Receiver<Wanted>, ready: &Sender<Result<Prepared>>) {
-    while let Ok(Wanted { number, populated, done }) = inbox.recv() {
+fn prepare(journal: &Journal, inbox: &Receiver<Wanted>, made: &Sender<Result<Prepared>>) {
+    while let Ok(Wanted { number, populated, ready, done }) = inbox.recv() {
         let bytes = journal.mould.identity.segment_bytes;
         let prepared = journal.mould.cast(number, bytes, journal.clock.now());
         if let Ok(prepared) = &prepared {
-            prepared.map.map().populate(0, populated);
+            prepared.map.map().populate(0, populated, ready);
         }
         // Nobody left to take it: then its file is found unused by the next opening.
-        drop(ready.send(prepared));
+        drop(made.send(prepared));
         drop(done);
     }
 }

@@ -76,7 +76,8 @@ pub(crate) fn finish(
     }
     // Before the first sync: pages that were brought into memory and never filled would be written.
     segment.file.truncate((end + frame.len()) as u64)?;
-    map.map().detach();
+    map.map().detach(0, end);
+    map.map().end_appending();
     segment.file.sync()?;
     map.store(end, &frame);
     if map.is_beside() {

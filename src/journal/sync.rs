@@ -22,8 +22,12 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::bell::Bell;
 use super::segment::Tail;
 use crate::error::{Error, Result, code};
-use crate::lsn::Lsn;
+use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
+use crate::sys::mmap::{Map, PAGE_BYTES};
+
+/// So many pages are worth a call to take them out of the page tables first.
+const DETACHED_PAGES_MIN: usize = 4;
 
 /// The queue of those who wait for a sync.
 #[derive(Debug)]
@@ -55,8 +59,31 @@ struct State {
 #[derive(Debug)]
 struct Appended {
     tail: Tail,
-    /// Files with frames that were not synced yet, oldest first; the last is the active segment.
-    files: Vec<Arc<dyn DiskFile>>,
+    /// Segments with frames that were not synced yet, oldest first; the last is the active one.
+    segments: Vec<Unsynced>,
+}
+
+/// A segment to sync.
+#[derive(Clone, Debug)]
+struct Unsynced {
+    number: u32,
+    file: Arc<dyn DiskFile>,
+    map: Arc<Map>,
+}
+
+impl Unsynced {
+    /// Makes durable what stands between the two places.
+    fn sync(&self, from: Position, to: Position) -> Result<()> {
+        let start = if from.segment() == self.number { from.offset() } else { 0 } as usize;
+        if to.segment() == self.number {
+            // All but the page that is being written.
+            let (start, end) = (start / PAGE_BYTES, to.offset() as usize / PAGE_BYTES);
+            if end.saturating_sub(start) >= DETACHED_PAGES_MIN {
+                self.map.detach(start * PAGE_BYTES, (end - start) * PAGE_BYTES);
+            }
+        }
+        self.file.sync()
+    }
 }
 
 /// Who is told what became durable.
@@ -81,7 +108,7 @@ impl SyncQueue {
                 tasks: VecDeque::new(),
             }),
             turns: [Condvar::new(), Condvar::new()],
-            appended: Mutex::new(Appended { tail, files: Vec::new() }),
+            appended: Mutex::new(Appended { tail, segments: Vec::new() }),
             durable: AtomicU64::new(tail.lsn.get()),
             poisoned: AtomicBool::new(false),
             bell: Bell::default(),
@@ -116,9 +143,9 @@ impl SyncQueue {
         self.appended.lock().tail = tail;
     }
 
-    /// Notes the file that frames are appended to from now on.
-    pub(crate) fn note_active(&self, file: Arc<dyn DiskFile>) {
-        self.appended.lock().files.push(file);
+    /// Notes the segment that frames are appended to from now on.
+    pub(crate) fn note_active(&self, number: u32, file: Arc<dyn DiskFile>, map: Arc<Map>) {
+        self.appended.lock().segments.push(Unsynced { number, file, map });
     }
 
     /// The error that everyone gets after a failed write or sync; `Ok` while all is well.
@@ -174,20 +201,21 @@ impl SyncQueue {
 
     /// One sync of everything appended so far, for all who wait.
     fn lead<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let (target, files) = {
+        let (target, segments) = {
             let appended = self.appended.lock();
-            (appended.tail, appended.files.clone())
+            (appended.tail, appended.segments.clone())
         };
+        let durable = state.durable.end;
         state.running = Some(target.lsn);
         state.generation += 1;
         let generation = state.generation;
         drop(state);
-        let synced = files.iter().try_for_each(|file| file.sync());
+        let synced = segments.iter().try_for_each(|segment| segment.sync(durable, target.end));
         let mut state = self.state.lock();
         state.running = None;
         let tasks = match &synced {
             Ok(()) => {
-                self.appended.lock().forget_synced(&files);
+                self.appended.lock().forget_synced(&segments);
                 self.turn(generation).notify_all();
                 self.turn(generation + 1).notify_one();
                 self.set_durable(&mut state, target)
@@ -276,10 +304,10 @@ impl State {
 }
 
 impl Appended {
-    /// Drops the files that are synced for good: all of those but the active one.
-    fn forget_synced(&mut self, synced: &[Arc<dyn DiskFile>]) {
+    /// Drops the segments that are synced for good: all of those but the active one.
+    fn forget_synced(&mut self, synced: &[Unsynced]) {
         let full = synced.len().saturating_sub(1);
-        self.files.drain(..full.min(self.files.len().saturating_sub(1)));
+        self.segments.drain(..full.min(self.segments.len().saturating_sub(1)));
     }
 }
 

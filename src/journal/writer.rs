@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Journal;
-use super::prepare::{Full, Keeper, Prepared, Wanted};
+use super::prepare::{Full, Keeper, Prepared};
 use super::segment::{Segment, Tail, offset_u32};
 use crate::error::{Error, Result, code};
 use crate::format::change::{Change, ChangeHeader};
 use crate::format::digest::StateDigest;
 use crate::format::frame::{
-    CRC, FrameHeader, FrameKind, HEADER_BYTES, METADATA_BYTES_MAX, PREVIOUS_CRC,
+    CRC, FrameHeader, FrameKind, HEADER_BYTES, LENGTH, METADATA_BYTES_MAX, PREVIOUS_CRC,
     TRANSACTION_BYTES_MAX, aligned, checksum,
 };
 use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
 use crate::format::segment::SEGMENT_HEADER_BYTES;
 use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
-use crate::sys::mmap::MapWriter;
+use crate::sys::mmap::{MapWriter, PAGE_BYTES};
 use crate::time::Timestamp;
 
 /// Pages are brought into memory this far ahead of the tail, in steps of this size.
@@ -72,6 +72,8 @@ pub(crate) struct Writer {
     keeper: Keeper,
     /// Reused: the bytes of a large frame.
     large: Vec<u8>,
+    /// Where the last large frame of the active segment ends.
+    large_end: usize,
     /// The segment, and the stretch of it, that the sparse table was told of last.
     noted: Option<(u32, u64)>,
     /// Reused: the headers of a frame's changes, and where in the frame they stand.
@@ -90,7 +92,7 @@ impl Writer {
     /// A writer behind `start.tail`, in a segment that is in the journal's table already.
     pub(crate) fn new(journal: &Journal, keeper: Keeper, start: Start) -> Self {
         let Prepared { header, file, map } = start.segment;
-        journal.sync.note_active(Arc::clone(&file));
+        journal.sync.note_active(header.number, Arc::clone(&file), Arc::clone(map.map()));
         Self {
             segment: header.number,
             seed: header.seed(),
@@ -106,6 +108,7 @@ impl Writer {
             appended_bytes: 0,
             keeper,
             large: Vec::new(),
+            large_end: 0,
             noted: None,
             layout: Vec::new(),
         }
@@ -132,7 +135,7 @@ impl Writer {
         }
         let header = self.header(journal, frame, length);
         let start = self.offset();
-        let crc = if length >= LARGE_FRAME_BYTES && !self.map.is_beside() {
+        let crc = if self.is_for_file(start, length) {
             self.write(journal, frame, &header, start)?
         } else {
             self.store(frame, &header, start)
@@ -212,6 +215,13 @@ impl Writer {
         }
     }
 
+    /// Whether a frame is written to the file instead of through the map: a large one, and whatever
+    /// begins in the page that a large one ends in.
+    fn is_for_file(&self, start: usize, length: usize) -> bool {
+        let shares_page = start < self.large_end.next_multiple_of(PAGE_BYTES);
+        (length >= LARGE_FRAME_BYTES || shares_page) && !self.map.is_beside()
+    }
+
     /// Writes the frame's bytes at `start`, its length last; returns its checksum.
     fn store(&mut self, frame: &NewFrame<'_>, header: &FrameHeader, start: usize) -> u32 {
         let mut at = start + PREVIOUS_CRC;
@@ -237,8 +247,11 @@ impl Writer {
         crc
     }
 
-    /// Writes the frame's bytes to the file at `start`, its length last and through the map;
-    /// returns its checksum.
+    /// Writes the frame's bytes to the file at `start`, its length last; returns its checksum.
+    ///
+    /// The length not through the map either: the kernel keeps what is written at once in large
+    /// folios, and storing one word through a map makes all of its folio dirty, up to 2 MiB that
+    /// the next sync would write again.
     fn write(
         &mut self,
         journal: &Journal,
@@ -262,12 +275,18 @@ impl Writer {
         if let Some(field) = out.get_mut(CRC..PREVIOUS_CRC) {
             field.copy_from_slice(&crc.to_le_bytes());
         }
-        let behind_length = out.get(CRC..).unwrap_or_default();
-        if let Err(error) = self.file.write_at((start + CRC) as u64, behind_length) {
+        let (length, rest) = out.split_at(CRC);
+        let written = self
+            .file
+            .write_at((start + CRC) as u64, rest)
+            .and_then(|()| self.file.write_at((start + LENGTH) as u64, length));
+        if let Err(error) = written {
             journal.sync.poison(&error);
             return Err(error);
         }
-        self.map.store_length_word(start, header.length);
+        if header.bytes() >= LARGE_FRAME_BYTES {
+            self.large_end = start + header.bytes();
+        }
         if self.large.capacity() > LARGE_KEPT_BYTES_MAX {
             self.large = Vec::new();
         }
@@ -297,9 +316,8 @@ impl Writer {
         if !self.asked && offset > self.limit / 2 && self.appended_bytes > POPULATE_AFTER {
             self.ask_for_next(journal, None);
         }
-        let is_large = self.tail.end.bits() - self.tail.frame.bits() >= LARGE_FRAME_BYTES as u64;
         let due = self.appended_bytes > POPULATE_AFTER
-            && !is_large
+            && !self.is_large()
             && offset + POPULATE_STEP / 2 > self.populated
             && self.populated < self.limit;
         if due {
@@ -312,17 +330,23 @@ impl Writer {
         }
     }
 
+    /// Whether the newest frame was written to the file, which takes pages as they are.
+    const fn is_large(&self) -> bool {
+        self.tail.end.bits() - self.tail.frame.bits() >= LARGE_FRAME_BYTES as u64
+    }
+
     /// Whether pages are filled so fast that bringing them into memory ahead pays.
     fn is_fast(&self, journal: &Journal) -> bool {
         let since = journal.clock.now().as_micros().saturating_sub(self.stepped.as_micros());
-        self.keeper.populates() && since < POPULATE_WITHIN
+        since < POPULATE_WITHIN
     }
 
     fn ask_for_next(&mut self, journal: &Journal, done: Option<Sender<()>>) {
         self.asked = true;
-        let populated = if self.is_fast(journal) { POPULATE_STEP } else { 0 };
+        let pays = self.is_fast(journal) && !self.is_large();
+        let populated = if pays { POPULATE_STEP } else { 0 };
         self.next_populated = populated;
-        self.keeper.want(Wanted { number: self.segment + 1, populated, done });
+        self.keeper.want(self.segment + 1, populated, done);
     }
 
     /// Has the next segment made ready, so that [`leave_segment`](Self::leave_segment) need not
@@ -377,7 +401,8 @@ impl Writer {
         };
         let segment = Segment::new(next.header, Arc::clone(&next.file), Arc::clone(next.map.map()));
         journal.add(segment)?;
-        journal.sync.note_active(Arc::clone(&next.file));
+        let map = Arc::clone(next.map.map());
+        journal.sync.note_active(number, Arc::clone(&next.file), map);
         let full = std::mem::replace(&mut self.map, next.map);
         self.keeper.seal(Full {
             number: self.segment,
@@ -391,13 +416,14 @@ impl Writer {
         self.file = next.file;
         self.limit = limit(&self.map);
         self.populated = self.offset().max(std::mem::take(&mut self.next_populated));
+        self.large_end = 0;
         self.changes = 0;
         Ok(())
     }
 
     fn take_next(&mut self, number: u32) -> Result<Prepared> {
         if !self.asked {
-            self.keeper.want(Wanted { number, populated: 0, done: None });
+            self.keeper.want(number, 0, None);
         }
         // Asked anew if this fails: the disk may have room by then.
         self.asked = false;

@@ -15,7 +15,7 @@ use crate::format::image::{CodecId, Image};
 /// Up to here a record is looked for one by one, which is faster than hashing its key.
 const UNHASHED_MAX: usize = 8;
 /// A thread keeps no more than this for its next transaction.
-const KEPT_BYTES_MAX: usize = 1 << 20;
+const KEPT_BYTES_MAX: usize = 4 << 20;
 const NO_MORE: u32 = u32::MAX;
 
 /// The writes of a transaction.

@@ -21,6 +21,7 @@ use crate::journal::recover::{self, Opened};
 use crate::journal::segment::Tail;
 use crate::journal::writer::{Start, Writer};
 use crate::sys::lock::Lock;
+use crate::sys::mmap::Ready;
 use crate::sys::{self, Disk, Entry, MapAccess};
 use crate::time::Clock;
 
@@ -200,11 +201,12 @@ fn open_for_writing(options: &Options, root: &Path, identity: StoreHeader) -> Re
         Error::new(&code::IO, "recovery left no segment to write to").at_path(root)
     })?;
     let mut parts = fold(options, &opened, identity)?;
-    let mut keeper = Keeper::start(&opened.journal, opened.chain)?;
-    if options.durability != Durability::Sync {
-        // Under `Sync` it would only make the first sync write zeros.
-        keeper.start_populator()?;
-    }
+    let ready = match options.durability {
+        Durability::Process => Ready::ToWrite,
+        // Else a sync would write them as zeros, and another one as data.
+        Durability::Sync | Durability::Interval(_) => Ready::Clean,
+    };
+    let keeper = Keeper::start(&opened.journal, opened.chain, ready)?;
     let (segment, changes) = active;
     let start = Start { segment, tail: opened.tail, changes };
     let writer = Writer::new(&opened.journal, keeper, start);
