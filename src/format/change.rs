@@ -17,7 +17,7 @@
 //! `back` leads from the change, which is what the index and the version chain point to, to the
 //! frame with its LSN, time and checksum.
 
-use super::cursor::{Cursor, Malformed, Scratch};
+use super::cursor::{Cursor, Malformed, Scratch, Word};
 use super::image::{CodecId, Image, Op};
 use crate::lsn::Position;
 
@@ -86,7 +86,74 @@ impl<'a> Change<'a> {
 
     /// Reads the change that begins at the cursor, which stands `back` bytes into a frame that
     /// begins at `frame`.
+    #[inline]
     pub(crate) fn parse(cursor: &mut Cursor<'a>, frame: Position) -> Result<Self, Malformed> {
+        match Self::parse_short(cursor.rest(), cursor.offset(), frame) {
+            Some((change, length)) => cursor.take(length).map(|_| change),
+            None => Self::parse_any(cursor, frame),
+        }
+    }
+
+    /// Reads a change whose header takes no more than a word, as nearly all do, and how long it is;
+    /// `bytes` begin with it, `back` bytes into its frame. Leaves what it does not understand to
+    /// [`parse_any`](Self::parse_any).
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "else what is read is moved about more than read")]
+    pub(crate) fn parse_short(
+        bytes: &'a [u8],
+        back: usize,
+        frame: Position,
+    ) -> Option<(Self, usize)> {
+        let mut header = Word::new(bytes)?;
+        let (first, codecs) = (header.byte(), header.byte());
+        if first & !(OPERATION_MASK | HAS_SCHEMAS) != 0 {
+            return None;
+        }
+        let op = Op::from_number(first & OPERATION_MASK).ok()?;
+        if header.varint()? != back as u64 {
+            return None;
+        }
+        let own = frame.bits().checked_add(back as u64)?;
+        let previous = match header.varint()? {
+            0 => Position::NONE,
+            distance => Position::from_bits(own.checked_sub(distance).filter(|bits| *bits != 0)?),
+        };
+        let collection = u32::try_from(header.varint()?).ok()?;
+        let mut schema = || {
+            let schema = if first & HAS_SCHEMAS == 0 { 0 } else { header.varint()? };
+            u32::try_from(schema).ok()
+        };
+        let (before_schema, after_schema) = (schema()?, schema()?);
+        let key_length = header.length(KEY_BYTES_MAX).filter(|length| *length > 0)?;
+        let (before_codec, after_codec) = (codecs & 0x0f, codecs >> 4);
+        let mut length =
+            |codec: u8| if codec == 0 { Some(0) } else { header.length(IMAGE_BYTES_MAX) };
+        let (before_length, after_length) = (length(before_codec)?, length(after_codec)?);
+        let (key, rest) = bytes.get(header.passed()?..)?.split_at_checked(key_length)?;
+        let (before, rest) = rest.split_at_checked(before_length)?;
+        let (after, rest) = rest.split_at_checked(after_length)?;
+        let image = |bytes, codec, schema| match codec {
+            0 => Some(None),
+            codec => {
+                Some(Some(Image::new(bytes, CodecId::from_number(codec)?).with_schema(schema)))
+            }
+        };
+        let before = image(before, before_codec, before_schema)?;
+        let after = image(after, after_codec, after_schema)?;
+        let change = Self { op, collection, previous, key, before, after };
+        change.fits().then_some((change, bytes.len() - rest.len()))
+    }
+
+    /// Whether there are the images that the operation asks for.
+    const fn fits(&self) -> bool {
+        match self.op {
+            Op::Create | Op::Read => self.before.is_none() && self.after.is_some(),
+            Op::Update => self.before.is_some() && self.after.is_some(),
+            Op::Delete => self.before.is_some() && self.after.is_none(),
+        }
+    }
+
+    fn parse_any(cursor: &mut Cursor<'a>, frame: Position) -> Result<Self, Malformed> {
         let start = cursor.malformed("change");
         let (first, codecs) = (cursor.u8()?, cursor.u8()?);
         if first & !(OPERATION_MASK | HAS_SCHEMAS) != 0 {
@@ -122,19 +189,16 @@ impl<'a> Change<'a> {
         };
         let before = image(before_codec, before_length, before_schema)?;
         let after = image(after_codec, after_length, after_schema)?;
-        let fits = match op {
-            Op::Create | Op::Read => before.is_none() && after.is_some(),
-            Op::Update => before.is_some() && after.is_some(),
-            Op::Delete => before.is_some() && after.is_none(),
-        };
-        if !fits {
+        let change = Self { op, collection, previous, key, before, after };
+        if !change.fits() {
             return Err(Malformed { what: "images do not fit the operation", ..start });
         }
-        Ok(Self { op, collection, previous, key, before, after })
+        Ok(change)
     }
 }
 
 /// How many bytes the change that begins at `bytes` stands behind the start of its frame.
+#[inline]
 pub(crate) fn back(bytes: &[u8]) -> Result<u32, Malformed> {
     Cursor::at(bytes, 2).varint_u32()
 }
@@ -142,6 +206,7 @@ pub(crate) fn back(bytes: &[u8]) -> Result<u32, Malformed> {
 /// How many bytes [`back`] may need to look at.
 pub(crate) const BACK_BYTES_MAX: usize = 2 + 5;
 
+#[inline]
 fn previous(
     cursor: &mut Cursor<'_>,
     frame: Position,
@@ -165,5 +230,77 @@ fn codec(number: u8, start: Malformed) -> Result<Option<CodecId>, Malformed> {
     match CodecId::from_number(number) {
         Some(codec) => Ok(Some(codec)),
         None => Err(Malformed { what: "unknown codec", ..start }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lengths() -> impl Strategy<Value = usize> {
+        prop_oneof![0..3_usize, 120..135_usize, 16_380..16_390_usize]
+    }
+
+    proptest! {
+        /// The short way reads what the careful one reads, or leaves it to that.
+        #[test]
+        fn both_ways_to_read_a_change_agree(
+            op in 1..5_u8,
+            back in prop_oneof![0..200_u32, any::<u32>()],
+            distance in prop_oneof![0..200_u64, 1..1_u64 << 40],
+            collection in prop_oneof![0..130_u32, any::<u32>()],
+            (key, before, after) in (lengths(), lengths(), lengths()),
+            schemas in prop::option::of((0..300_u32, any::<u32>())),
+            (flipped, bit) in (any::<prop::sample::Index>(), 0..24_u8),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let frame = Position::from_bits(1 << 50);
+            let (key, before, after) = (vec![1; key + 1], vec![2; before], vec![3; after]);
+            let (old, new) = schemas.unwrap_or_default();
+            let change = Change {
+                op: Op::from_number(op).expect("known"),
+                collection,
+                previous: match distance {
+                    0 => Position::NONE,
+                    _ => Position::from_bits(frame.bits() + u64::from(back) - distance),
+                },
+                key: &key,
+                before: (op == 2 || op == 3)
+                    .then(|| Image::new(&before, CodecId::Json).with_schema(old)),
+                after: (op != 3).then(|| Image::new(&after, CodecId::Raw).with_schema(new)),
+            };
+            let own = Position::from_bits(frame.bits() + u64::from(back));
+            let mut bytes = change.header(own, back).as_slice().to_vec();
+            bytes.extend_from_slice(&key);
+            for image in [change.before, change.after].into_iter().flatten() {
+                bytes.extend_from_slice(image.bytes());
+            }
+            let place = flipped.index(bytes.len().min(24));
+            if bit < 8 {
+                bytes[place] ^= 1 << bit;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            // The careful way looks for the change where it says it stands.
+            let mut all = vec![0; 300];
+            let at = back as usize % 256;
+            all.truncate(at);
+            all.extend_from_slice(&bytes);
+            let mut cursor = Cursor::at(&all, at);
+            let careful = Change::parse_any(&mut cursor, frame);
+            match Change::parse_short(&bytes, at, frame) {
+                Some((short, length)) => {
+                    prop_assert_eq!(careful, Ok(short));
+                    prop_assert_eq!(cursor.offset(), at + length);
+                }
+                None if bit >= 8 && cut.is_none() && at == back as usize => {
+                    prop_assert!(careful.is_ok());
+                }
+                None => {}
+            }
+        }
     }
 }

@@ -35,6 +35,12 @@ impl<'a> Cursor<'a> {
         self.bytes.len().saturating_sub(self.at)
     }
 
+    /// What has not been read yet.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     pub(crate) const fn malformed(&self, what: &'static str) -> Malformed {
         Malformed { offset: self.at, what }
     }
@@ -55,26 +61,32 @@ impl<'a> Cursor<'a> {
         taken.try_into().map_err(|_| Malformed { offset: start, what: "field has another length" })
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
         Ok(u8::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(crate) fn i64(&mut self) -> Result<i64, Malformed> {
         Ok(i64::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(crate) fn u128(&mut self) -> Result<u128, Malformed> {
         Ok(u128::from_le_bytes(self.array()?))
     }
@@ -93,33 +105,39 @@ impl<'a> Cursor<'a> {
     }
 
     fn long_varint(&mut self) -> Result<u64, Malformed> {
-        let start = self.malformed("number is longer than 64 bits");
+        let malformed = |what| Err(self.malformed(what));
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
         let mut value = 0_u64;
-        for index in 0..VARINT_BYTES_MAX {
-            let byte = self.u8()?;
+        for (index, byte) in rest.iter().take(VARINT_BYTES_MAX).enumerate() {
             let shift = index * 7;
             let bits = u64::from(byte & 0x7f);
             if shift == 63 && bits > 1 {
-                return Err(start);
+                break;
             }
             value |= bits << shift;
             if byte & 0x80 == 0 {
-                if byte == 0 && index > 0 {
-                    return Err(Malformed { what: "number is not in its shortest form", ..start });
+                if *byte == 0 && index > 0 {
+                    return malformed("number is not in its shortest form");
                 }
+                self.at += index + 1;
                 return Ok(value);
             }
         }
-        Err(start)
+        if rest.len() < VARINT_BYTES_MAX {
+            return malformed("bytes end before the field");
+        }
+        malformed("number is longer than 64 bits")
     }
 
     /// A varint that must fit into 32 bits.
+    #[inline]
     pub(crate) fn varint_u32(&mut self) -> Result<u32, Malformed> {
         let start = self.malformed("number is longer than 32 bits");
         u32::try_from(self.varint()?).map_err(|_| start)
     }
 
     /// A varint that counts bytes which must still be left.
+    #[inline]
     pub(crate) fn varint_length(&mut self) -> Result<usize, Malformed> {
         let start = self.malformed("length is beyond the end");
         let length = usize::try_from(self.varint()?).map_err(|_| start)?;
@@ -130,6 +148,64 @@ impl<'a> Cursor<'a> {
     pub(crate) fn zeros(&mut self, length: usize) -> Result<(), Malformed> {
         let start = self.malformed("reserved bytes are not zero");
         if self.take(length)?.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(start) }
+    }
+}
+
+/// The first bytes of something, read in a register: small numbers, one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word {
+    bits: u128,
+    passed: usize,
+}
+
+impl Word {
+    const BYTES: usize = size_of::<u128>();
+
+    /// `None` if there are fewer bytes than the word holds.
+    #[inline]
+    pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
+        let bits = u128::from_le_bytes(*bytes.first_chunk::<{ Self::BYTES }>()?);
+        Some(Self { bits, passed: 0 })
+    }
+
+    /// The next byte; behind the end zero, which [`passed`](Self::passed) tells.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
+    pub(crate) const fn byte(&mut self) -> u8 {
+        let byte = self.bits as u8;
+        self.bits >>= u8::BITS;
+        self.passed += 1;
+        byte
+    }
+
+    /// A varint in its shortest form; `None` if it is longer than five bytes.
+    #[inline]
+    pub(crate) fn varint(&mut self) -> Option<u64> {
+        let first = self.byte();
+        if first < 0x80 {
+            return Some(u64::from(first));
+        }
+        let mut value = u64::from(first & 0x7f);
+        for index in 1..5 {
+            let byte = self.byte();
+            value |= u64::from(byte & 0x7f) << (index * 7);
+            if byte < 0x80 {
+                return (byte > 0).then_some(value);
+            }
+        }
+        None
+    }
+
+    /// A varint that counts no more bytes than `most`.
+    #[inline]
+    pub(crate) fn length(&mut self, most: usize) -> Option<usize> {
+        usize::try_from(self.varint()?).ok().filter(|length| *length <= most)
+    }
+
+    /// How many bytes were read; `None` if they were more than the word holds.
+    #[inline]
+    pub(crate) fn passed(&self) -> Option<usize> {
+        (self.passed <= Self::BYTES).then_some(self.passed)
     }
 }
 

@@ -93,8 +93,13 @@ pub(crate) struct FrameHeader {
 
 impl FrameHeader {
     /// Reads a header and checks what can be checked without the rest of the frame.
+    #[inline]
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut cursor = Cursor::new(bytes);
+        let mut cursor = Cursor::new(match bytes.first_chunk::<HEADER_BYTES>() {
+            // Its length being known, reading its fields checks nothing.
+            Some(header) => header,
+            None => bytes,
+        });
         let length = cursor.u32()?;
         let (crc, previous_crc) = (cursor.u32()?, cursor.u32()?);
         let kind = FrameKind::from_number(cursor.u8()?)

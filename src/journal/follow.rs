@@ -90,7 +90,7 @@ fn take_frame(segment: &Segment, tail: &mut Tail) -> Result<bool> {
         return Ok(false);
     }
     segment.map.advance(start + length);
-    segment.set_verified(start);
+    segment.verified.add(position.offset(), frame.end().offset());
     segment.note(entry_of(&frame));
     *tail = Tail::after(&frame);
     Ok(true)

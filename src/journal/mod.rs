@@ -31,6 +31,7 @@ pub(crate) mod sync;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+mod verified;
 pub(crate) mod writer;
 
 use std::sync::{Arc, OnceLock};
@@ -42,7 +43,7 @@ use crate::lsn::{Lsn, Position};
 use crate::time::Clock;
 use beacon::{Beacon, Chain};
 use prepare::Mould;
-use segment::{Segment, Tail};
+use segment::{Segment, Tail, Version};
 use sync::SyncQueue;
 use table::GrowingTable;
 
@@ -81,10 +82,13 @@ impl Journal {
 
     /// The segment of this number.
     pub(crate) fn segment(&self, number: u32) -> Result<&Segment> {
-        self.table.get(number).ok_or_else(|| {
-            Error::new(&code::JOURNAL_INCOMPLETE, format!("segment {number} is missing"))
-                .at_path(&crate::format::names::segment(&self.mould.root, number))
-        })
+        self.table.get(number).ok_or_else(|| self.missing(number))
+    }
+
+    #[cold]
+    fn missing(&self, number: u32) -> Error {
+        Error::new(&code::JOURNAL_INCOMPLETE, format!("segment {number} is missing"))
+            .at_path(&crate::format::names::segment(&self.mould.root, number))
     }
 
     /// All segments, oldest first.
@@ -94,11 +98,15 @@ impl Journal {
 
     /// The change that begins at `position`, and the frame it stands in.
     pub(crate) fn change(&self, position: Position) -> Result<(Frame<'_>, Change<'_>)> {
-        let segment = self.segment(position.segment())?;
-        let (frame, back) = segment.frame_of_change(position.offset())?;
-        match frame.change_at(back) {
-            Ok(change) => Ok((frame, change)),
-            Err(malformed) => Err(segment.damaged(frame.position.offset(), malformed)),
+        self.segment(position.segment())?.change(position.offset())
+    }
+
+    /// The change that begins at `position`, for those who read many.
+    #[inline]
+    pub(crate) fn version(&self, position: Position) -> Result<Version<'_>> {
+        match self.table.get(position.segment()) {
+            Some(segment) => segment.version(position.offset()),
+            None => Err(self.missing(position.segment())),
         }
     }
 

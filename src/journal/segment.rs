@@ -1,10 +1,10 @@
 //! One open segment: its file, its map, and what is known about its frames.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::verified::Verified;
 use crate::error::{Error, Result, code};
-use crate::format::change;
+use crate::format::change::{self, Change};
 use crate::format::cursor::Malformed;
 use crate::format::frame::{Frame, FrameHeader, HEADER_BYTES};
 use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
@@ -12,6 +12,15 @@ use crate::format::segment::SegmentHeader;
 use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
 use crate::sys::mmap::Map;
+use crate::time::Timestamp;
+
+/// A change, with what readers ask of its transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Version<'a> {
+    pub(crate) lsn: Lsn,
+    pub(crate) time: Timestamp,
+    pub(crate) change: Change<'a>,
+}
 
 /// A segment that is open for reading.
 #[derive(Debug)]
@@ -20,9 +29,7 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) map: Arc<Map>,
     seed: u32,
-    /// Frames whose checksum was verified in this process, one bit for each place a frame can
-    /// begin; so each frame is checked before its first byte is given out, and only then.
-    verified: OnceLock<Box<[AtomicU64]>>,
+    pub(super) verified: Verified,
     seal: OnceLock<Seal>,
     /// Sparse table of a segment that is not sealed yet.
     table: Mutex<Vec<TableEntry>>,
@@ -32,10 +39,10 @@ impl Segment {
     pub(crate) fn new(header: SegmentHeader, file: Arc<dyn DiskFile>, map: Arc<Map>) -> Self {
         Self {
             seed: header.seed(),
+            verified: Verified::new(map.length()),
             header,
             file,
             map,
-            verified: OnceLock::new(),
             seal: OnceLock::new(),
             table: Mutex::new(Vec::new()),
         }
@@ -66,19 +73,58 @@ impl Segment {
         }
         let position = Position::new(self.number(), offset);
         let frame = match self.frame_bytes(start) {
-            Ok((header, bytes)) if self.is_verified(start) => {
+            Ok((header, bytes)) if self.verified.has(offset) => {
                 Ok(Frame::trusted(header, bytes, position))
             }
-            Ok((_, bytes)) => {
-                Frame::verified(bytes, self.seed, position).inspect(|_| self.set_verified(start))
-            }
+            Ok((_, bytes)) => Frame::verified(bytes, self.seed, position)
+                .inspect(|frame| self.verified.add(offset, frame.end().offset())),
             Err(malformed) => Err(malformed),
         };
         frame.map(Some).map_err(|malformed| self.damaged(offset, malformed))
     }
 
+    /// The change at this offset, its frame being sound.
+    #[inline]
+    pub(crate) fn version(&self, offset: u32) -> Result<Version<'_>> {
+        match self.verified_version(offset) {
+            Some(version) => Ok(version),
+            None => self.checked_version(offset),
+        }
+    }
+
+    /// The short way: of a frame that was verified. Whatever is not as expected is left to
+    /// [`checked_version`](Self::checked_version), which says what is wrong.
+    #[inline]
+    fn verified_version(&self, offset: u32) -> Option<Version<'_>> {
+        let bytes = self.map.bytes();
+        let back = change::back(bytes.get(offset as usize..)?).ok()?;
+        let start = offset.checked_sub(back).filter(|start| self.verified.has(*start))?;
+        let bytes = bytes.get(start as usize..)?;
+        let header = FrameHeader::parse(bytes).ok()?;
+        let frame = bytes.get(..header.bytes())?;
+        let place = Position::new(self.number(), start);
+        let change = frame.get(back as usize..)?;
+        let (change, _) = Change::parse_short(change, back as usize, place)?;
+        Some(Version { lsn: header.lsn, time: header.time, change })
+    }
+
+    #[cold]
+    fn checked_version(&self, offset: u32) -> Result<Version<'_>> {
+        let (frame, change) = self.change(offset)?;
+        Ok(Version { lsn: frame.header.lsn, time: frame.header.time, change })
+    }
+
+    /// The change at this offset, and the frame it stands in.
+    pub(crate) fn change(&self, offset: u32) -> Result<(Frame<'_>, Change<'_>)> {
+        let (frame, back) = self.frame_of_change(offset)?;
+        match frame.change_at(back) {
+            Ok(change) => Ok((frame, change)),
+            Err(malformed) => Err(self.damaged(frame.position.offset(), malformed)),
+        }
+    }
+
     /// The frame in which the change at this offset stands, and the change's offset in it.
-    pub(crate) fn frame_of_change(&self, offset: u32) -> Result<(Frame<'_>, u32)> {
+    fn frame_of_change(&self, offset: u32) -> Result<(Frame<'_>, u32)> {
         let start = offset as usize;
         // Nearly always there is more behind; at the very end, whatever is left.
         let rest = || self.map.load(start, self.map.published().saturating_sub(start));
@@ -109,26 +155,6 @@ impl Segment {
         Error::new(&code::FRAME_DAMAGED, message)
             .at_path(self.file.path())
             .at_offset(u64::from(offset) + malformed.offset as u64)
-    }
-
-    /// Notes a frame whose bytes this process wrote or verified.
-    pub(crate) fn set_verified(&self, start: usize) {
-        let (word, bit) = verified_bit(start);
-        if let Some(word) = self.verified_words().get(word) {
-            word.fetch_or(bit, Ordering::Release);
-        }
-    }
-
-    fn is_verified(&self, start: usize) -> bool {
-        let (word, bit) = verified_bit(start);
-        self.verified_words().get(word).is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
-    }
-
-    fn verified_words(&self) -> &[AtomicU64] {
-        self.verified.get_or_init(|| {
-            let words = self.map.length() / HEADER_BYTES / 64 + 1;
-            (0..words).map(|_| AtomicU64::new(0)).collect()
-        })
     }
 
     /// Adds a transaction to the sparse table if it begins a new stretch.
@@ -168,12 +194,6 @@ impl Segment {
     }
 }
 
-/// Frames are at least a header apart, so their starts fall into different units of that size.
-fn verified_bit(start: usize) -> (usize, u64) {
-    let unit = start / HEADER_BYTES;
-    (unit / 64, 1 << (unit % 64))
-}
-
 /// An offset inside a segment. Segments are at most 4 GiB by construction: a transaction is at
 /// most 2 GiB, and a segment's size is bounded when a store is created.
 pub(crate) fn offset_u32(offset: usize) -> u32 {
@@ -190,7 +210,7 @@ pub(crate) fn entry_of(frame: &Frame<'_>) -> TableEntry {
 pub(crate) struct Tail {
     /// The newest transaction.
     pub(crate) lsn: Lsn,
-    pub(crate) time: crate::time::Timestamp,
+    pub(crate) time: Timestamp,
     pub(crate) crc: u32,
     pub(crate) digest: crate::format::digest::StateDigest,
     /// Where that transaction's frame begins, and where it ends.
@@ -202,7 +222,7 @@ impl Tail {
     /// The tail of a journal that holds nothing yet.
     pub(crate) const EMPTY: Self = Self {
         lsn: Lsn::ZERO,
-        time: crate::time::Timestamp::from_micros(i64::MIN),
+        time: Timestamp::from_micros(i64::MIN),
         crc: 0,
         digest: crate::format::digest::StateDigest::from_bits(0),
         frame: Position::NONE,

@@ -33,6 +33,7 @@ impl<T> GrowingTable<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, number: u32) -> Option<&T> {
         let number = number as usize;
         self.chunks.get(number / CHUNK)?.get()?.get(number % CHUNK)?.get()

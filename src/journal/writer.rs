@@ -92,6 +92,9 @@ impl Writer {
     /// A writer behind `start.tail`, in a segment that is in the journal's table already.
     pub(crate) fn new(journal: &Journal, keeper: Keeper, start: Start) -> Self {
         let Prepared { header, file, map } = start.segment;
+        if let Ok(segment) = journal.segment(header.number) {
+            segment.verified.add_all_from(offset_u32(map.map().published()));
+        }
         journal.sync.note_active(header.number, Arc::clone(&file), Arc::clone(map.map()));
         Self {
             segment: header.number,
@@ -296,7 +299,6 @@ impl Writer {
     fn note(&mut self, journal: &Journal, frame: &NewFrame<'_>, tail: Tail) {
         let start = tail.frame.offset();
         if let Ok(segment) = journal.segment(self.segment) {
-            segment.set_verified(start as usize);
             let stretch = u64::from(start) / TABLE_STRIDE;
             if self.noted != Some((self.segment, stretch)) {
                 self.noted = Some((self.segment, stretch));
@@ -400,6 +402,7 @@ impl Writer {
             journal.mould.cast(number, bytes, journal.clock.now())?
         };
         let segment = Segment::new(next.header, Arc::clone(&next.file), Arc::clone(next.map.map()));
+        segment.verified.add_all_from(offset_u32(SEGMENT_HEADER_BYTES));
         journal.add(segment)?;
         let map = Arc::clone(next.map.map());
         journal.sync.note_active(number, Arc::clone(&next.file), map);

@@ -431,7 +431,7 @@ impl<'a> Capture<'a> {
     ) -> Result<()> {
         let collection = names.id(write.collection);
         let before = match head.filter(|head| !head.is_deleted()) {
-            Some(head) => engine.change_of(collection, write.key, head.position)?.1.after,
+            Some(head) => engine.image_at(collection, write.key, head.position)?,
             None => None,
         };
         let op = match (before, write.image) {

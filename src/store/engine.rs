@@ -14,11 +14,10 @@ use super::catalogue::Catalogue;
 use super::options::Durability;
 use crate::error::{Error, Result, code};
 use crate::format::change::Change;
-use crate::format::frame::Frame;
-use crate::format::image::Op;
+use crate::format::image::{Image, Op};
 use crate::format::store_header::StoreHeader;
 use crate::journal::recover::Notice;
-use crate::journal::segment::Tail;
+use crate::journal::segment::{Tail, Version};
 use crate::journal::writer::Writer;
 use crate::journal::{Flusher, Journal};
 use crate::lsn::{Lsn, Position};
@@ -216,40 +215,52 @@ impl Engine {
     /// the record's versions from the newest back: the cost is theirs alone.
     ///
     /// `is_it` knows the record's changes: an index that leads elsewhere must not be believed.
+    #[inline]
     pub(crate) fn version_at(
         &self,
         head: Head,
         lsn: Lsn,
         is_it: impl Fn(&Change<'_>) -> bool,
-    ) -> Result<Option<(Frame<'_>, Change<'_>)>> {
+    ) -> Result<Option<Version<'_>>> {
         let mut position = head.position;
         while !position.is_none() {
-            let (frame, change) = self.journal.change(position)?;
-            if !is_it(&change) {
-                return Err(self.misled(&frame));
+            let version = self.journal.version(position)?;
+            if !is_it(&version.change) {
+                return Err(self.misled(position));
             }
-            if frame.header.lsn <= lsn {
-                return Ok((change.op != Op::Delete).then_some((frame, change)));
+            if version.lsn <= lsn {
+                return Ok((version.change.op != Op::Delete).then_some(version));
             }
-            position = change.previous;
+            position = version.change.previous;
         }
         Ok(None)
     }
 
-    /// The newest change of a record, which must be the record's.
-    pub(crate) fn change_of(
+    /// What a record's newest change left, which must be the record's.
+    #[inline]
+    pub(crate) fn image_at(
         &self,
         collection: u32,
         key: &[u8],
         position: Position,
-    ) -> Result<(Frame<'_>, Change<'_>)> {
-        let (frame, change) = self.journal.change(position)?;
-        if change.is_of(collection, key) { Ok((frame, change)) } else { Err(self.misled(&frame)) }
+    ) -> Result<Option<Image<'_>>> {
+        let version = self.journal.version(position)?;
+        if version.change.is_of(collection, key) {
+            return Ok(version.change.after);
+        }
+        Err(self.misled(position))
     }
 
-    fn misled(&self, frame: &Frame<'_>) -> Error {
+    #[cold]
+    fn misled(&self, position: Position) -> Error {
         let what = "index, which leads to another record,";
-        self.journal.damaged(frame, crate::format::cursor::Malformed { offset: 0, what })
+        match self.journal.change(position) {
+            Ok((frame, _)) => {
+                let malformed = crate::format::cursor::Malformed { offset: 0, what };
+                self.journal.damaged(&frame, malformed)
+            }
+            Err(error) => error,
+        }
     }
 
     /// Refuses a moment that the journal does not hold, and names the window.

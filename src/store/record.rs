@@ -6,8 +6,8 @@ use super::collection::KeyRange;
 use super::engine::Engine;
 use crate::error::Result;
 use crate::format::change::Change;
-use crate::format::frame::Frame;
 use crate::format::image::Image;
+use crate::journal::segment::Version;
 use crate::lsn::Lsn;
 use crate::state::{Head, Page};
 use crate::time::Timestamp;
@@ -22,13 +22,10 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    fn new(frame: &Frame<'a>, change: &Change<'a>) -> Option<Self> {
-        Some(Self {
-            key: change.key,
-            image: change.after?,
-            lsn: frame.header.lsn,
-            time: frame.header.time,
-        })
+    #[inline]
+    fn new(version: &Version<'a>) -> Option<Self> {
+        let Version { lsn, time, change } = *version;
+        Some(Self { key: change.key, image: change.after?, lsn, time })
     }
 
     /// The key.
@@ -104,6 +101,7 @@ pub(crate) fn read_all<'a, K: AsRef<[u8]>>(
 }
 
 /// The version of a record at `lsn`. `is_it` knows the record's changes.
+#[inline]
 fn at(
     engine: &Engine,
     head: Head,
@@ -113,8 +111,7 @@ fn at(
     if head.is_deleted() && head.lsn() <= lsn {
         return Ok(None);
     }
-    let version = engine.version_at(head, lsn, is_it)?;
-    Ok(version.and_then(|(frame, change)| Record::new(&frame, &change)))
+    Ok(engine.version_at(head, lsn, is_it)?.as_ref().and_then(Record::new))
 }
 
 /// How many records of the index are looked at under one lock.

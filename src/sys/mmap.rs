@@ -89,11 +89,19 @@ impl Map {
     }
 
     /// How many bytes from the start may be read.
+    #[inline]
     pub(crate) fn published(&self) -> usize {
         self.published.load(Ordering::Acquire)
     }
 
+    /// All published bytes.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.load(0, self.published()).unwrap_or_default()
+    }
+
     /// Published bytes; `None` if they are not all published.
+    #[inline]
     pub(crate) fn load(&self, offset: usize, length: usize) -> Option<&[u8]> {
         let end = offset.checked_add(length)?;
         if end > self.published() {
