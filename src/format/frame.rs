@@ -164,6 +164,30 @@ impl FrameHeader {
     }
 }
 
+/// The header of a frame that was verified, of which single fields are read when they are asked
+/// for: who does not ask does not wait for its cache line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LazyHeader<'a>(&'a [u8; HEADER_BYTES]);
+
+impl<'a> LazyHeader<'a> {
+    /// The header that begins at `bytes`.
+    #[inline]
+    pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
+        bytes.first_chunk().map(Self)
+    }
+
+    #[inline]
+    pub(crate) fn lsn(self) -> Lsn {
+        // The field lies inside the header.
+        Lsn::new(Cursor::at(self.0, LSN).u64().unwrap_or_default())
+    }
+
+    #[inline]
+    pub(crate) fn time(self) -> Timestamp {
+        Timestamp::from_micros(Cursor::at(self.0, TIME).i64().unwrap_or_default())
+    }
+}
+
 /// The checksum of a frame of `length` bytes, of which `bytes` holds all but, perhaps, its first
 /// two words: the length, which is written last, and the checksum itself.
 pub(crate) fn checksum(seed: u32, length: u32, bytes: &[u8]) -> u32 {
@@ -222,6 +246,11 @@ impl<'a> Frame<'a> {
     /// Where the next frame begins.
     pub(crate) fn end(&self) -> Position {
         Position::from_bits(self.position.bits() + u64::from(self.header.length))
+    }
+
+    /// The header, to be read field by field.
+    pub(crate) fn lazy_header(&self) -> Result<LazyHeader<'a>, Malformed> {
+        LazyHeader::new(self.bytes).ok_or(Malformed { offset: 0, what: "header of the frame" })
     }
 
     pub(crate) fn metadata(&self) -> Result<Metadata, Malformed> {

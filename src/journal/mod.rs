@@ -114,12 +114,12 @@ impl Journal {
     /// are looked at one by one: what waits for memory then waits together. What is wrong with
     /// them is found when they are looked at.
     pub(crate) fn touch(&self, positions: impl Iterator<Item = Position>) {
-        // The head of a small frame, the head of the change, and what follows.
-        const REACH: [isize; 3] = [-48, 0, 64];
+        // The head of the change, and what follows.
+        const REACH: [usize; 2] = [0, 64];
         let byte = |position: Position| {
             let map = &self.table.get(position.segment())?.map;
             let offset = position.offset() as usize;
-            let load = |reach| map.load(offset.checked_add_signed(reach)?, 1)?.first().copied();
+            let load = |reach| map.load(offset + reach, 1)?.first().copied();
             Some(REACH.into_iter().filter_map(load).fold(0, u8::wrapping_add))
         };
         std::hint::black_box(positions.filter_map(byte).fold(0, u8::wrapping_add));

@@ -6,7 +6,7 @@ use super::verified::Verified;
 use crate::error::{Error, Result, code};
 use crate::format::change::{self, Change};
 use crate::format::cursor::Malformed;
-use crate::format::frame::{Frame, FrameHeader, HEADER_BYTES};
+use crate::format::frame::{Frame, FrameHeader, HEADER_BYTES, LazyHeader};
 use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
 use crate::format::segment::SegmentHeader;
 use crate::lsn::{Lsn, Position};
@@ -14,11 +14,10 @@ use crate::sys::DiskFile;
 use crate::sys::mmap::Map;
 use crate::time::Timestamp;
 
-/// A change, with what readers ask of its transaction.
+/// A change, and the header of its transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Version<'a> {
-    pub(crate) lsn: Lsn,
-    pub(crate) time: Timestamp,
+    pub(crate) header: LazyHeader<'a>,
     pub(crate) change: Change<'a>,
 }
 
@@ -97,21 +96,22 @@ impl Segment {
     #[inline]
     fn verified_version(&self, offset: u32) -> Option<Version<'_>> {
         let bytes = self.map.bytes();
-        let back = change::back(bytes.get(offset as usize..)?).ok()?;
+        let change = bytes.get(offset as usize..)?;
+        let back = change::back(change).ok()?;
         let start = offset.checked_sub(back).filter(|start| self.verified.has(*start))?;
-        let bytes = bytes.get(start as usize..)?;
-        let header = FrameHeader::parse(bytes).ok()?;
-        let frame = bytes.get(..header.bytes())?;
+        let header = LazyHeader::new(bytes.get(start as usize..)?)?;
         let place = Position::new(self.number(), start);
-        let change = frame.get(back as usize..)?;
         let (change, _) = Change::parse_short(change, back as usize, place)?;
-        Some(Version { lsn: header.lsn, time: header.time, change })
+        Some(Version { header, change })
     }
 
     #[cold]
     fn checked_version(&self, offset: u32) -> Result<Version<'_>> {
         let (frame, change) = self.change(offset)?;
-        Ok(Version { lsn: frame.header.lsn, time: frame.header.time, change })
+        match frame.lazy_header() {
+            Ok(header) => Ok(Version { header, change }),
+            Err(malformed) => Err(self.damaged(offset, malformed)),
+        }
     }
 
     /// The change at this offset, and the frame it stands in.

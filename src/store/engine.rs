@@ -211,7 +211,7 @@ impl Engine {
         }
     }
 
-    /// The change that made a record what it was at `lsn`; `None` if it did not exist then. Walks
+    /// The change that made a record what it was at `lsn`, and its number; `None` if it did not exist then. Walks
     /// the record's versions from the newest back: the cost is theirs alone.
     ///
     /// `is_it` knows the record's changes: an index that leads elsewhere must not be believed.
@@ -221,15 +221,19 @@ impl Engine {
         head: Head,
         lsn: Lsn,
         is_it: impl Fn(&Change<'_>) -> bool,
-    ) -> Result<Option<Version<'_>>> {
+    ) -> Result<Option<(Lsn, Version<'_>)>> {
         let mut position = head.position;
+        let mut newest = Some(head.lsn());
         while !position.is_none() {
             let version = self.journal.version(position)?;
             if !is_it(&version.change) {
                 return Err(self.misled(position));
             }
-            if version.lsn <= lsn {
-                return Ok((version.change.op != Op::Delete).then_some(version));
+            // The index knows the number of the newest change, so that its frame need not be read.
+            let version_lsn = newest.take().unwrap_or_else(|| version.header.lsn());
+            if version_lsn <= lsn {
+                let exists = version.change.op != Op::Delete;
+                return Ok(exists.then_some((version_lsn, version)));
             }
             position = version.change.previous;
         }

@@ -1,11 +1,13 @@
 //! Records as they were at one moment, one by one and in key order.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use super::collection::KeyRange;
 use super::engine::Engine;
 use crate::error::Result;
 use crate::format::change::Change;
+use crate::format::frame::LazyHeader;
 use crate::format::image::Image;
 use crate::journal::segment::Version;
 use crate::lsn::Lsn;
@@ -18,14 +20,44 @@ pub struct Record<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) image: Image<'a>,
     pub(crate) lsn: Lsn,
-    pub(crate) time: Timestamp,
+    pub(crate) time: When<'a>,
+}
+
+/// A commit time, or where it stands.
+#[derive(Clone, Copy)]
+pub(crate) enum When<'a> {
+    At(Timestamp),
+    In(LazyHeader<'a>),
+}
+
+impl When<'_> {
+    fn time(self) -> Timestamp {
+        match self {
+            Self::At(time) => time,
+            Self::In(header) => header.time(),
+        }
+    }
+}
+
+impl PartialEq for When<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.time() == other.time()
+    }
+}
+
+impl Eq for When<'_> {}
+
+impl fmt::Debug for When<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.time().fmt(f)
+    }
 }
 
 impl<'a> Record<'a> {
     #[inline]
-    fn new(version: &Version<'a>) -> Option<Self> {
-        let Version { lsn, time, change } = *version;
-        Some(Self { key: change.key, image: change.after?, lsn, time })
+    fn new((lsn, version): (Lsn, Version<'a>)) -> Option<Self> {
+        let Version { header, change } = version;
+        Some(Self { key: change.key, image: change.after?, lsn, time: When::In(header) })
     }
 
     /// The key.
@@ -48,8 +80,8 @@ impl<'a> Record<'a> {
 
     /// When that transaction was committed.
     #[must_use]
-    pub const fn time(&self) -> Timestamp {
-        self.time
+    pub fn time(&self) -> Timestamp {
+        self.time.time()
     }
 }
 
@@ -111,7 +143,7 @@ fn at(
     if head.is_deleted() && head.lsn() <= lsn {
         return Ok(None);
     }
-    Ok(engine.version_at(head, lsn, is_it)?.as_ref().and_then(Record::new))
+    Ok(engine.version_at(head, lsn, is_it)?.and_then(Record::new))
 }
 
 /// How many records of the index are looked at under one lock.

@@ -9,7 +9,7 @@ use super::buffer::WriteBuffer;
 use super::codec::{self, Codec};
 use super::collection::{Collection, KeyRange, check_image, check_key, check_name};
 use super::engine::Engine;
-use super::record::Record;
+use super::record::{Record, When};
 use crate::error::{Conflict, Error, Result, code};
 use crate::format::frame::TRANSACTION_BYTES_MAX;
 use crate::format::image::{CodecId, Image};
@@ -277,7 +277,7 @@ impl<'s> Transaction<'s> {
                 key: write.key,
                 image,
                 lsn: self.snapshot,
-                time: self.time.unwrap_or_default(),
+                time: When::At(self.time.unwrap_or_default()),
             }));
         }
         self.stored(slot)
@@ -304,7 +304,8 @@ impl<'s> Transaction<'s> {
             let key = write.key;
             match write.image {
                 Some(image) => {
-                    let (lsn, time) = (self.snapshot, self.time.unwrap_or_default());
+                    let time = When::At(self.time.unwrap_or_default());
+                    let lsn = self.snapshot;
                     records.insert(key, Record { key, image, lsn, time });
                 }
                 None => {
