@@ -84,12 +84,29 @@ impl<'a> Block<'a> {
     /// The record of this key, if the block holds it.
     pub(crate) fn find(&self, key: &[u8]) -> Option<Numbers> {
         let wanted = fingerprint(key);
-        let suffix = key.strip_prefix(self.shared)?;
+        let suffix = self.suffix_of(key)?;
         let same = |index: &usize| self.fingerprints.get(*index) == Some(&wanted);
         (0..self.len())
             .filter(same)
             .find(|index| self.suffix(*index) == suffix)
             .map(|index| self.numbers(index))
+    }
+
+    /// The first record that may be that of this key, without looking at keys.
+    pub(crate) fn candidate(&self, key: &[u8]) -> Option<usize> {
+        let wanted = fingerprint(key);
+        self.fingerprints.iter().position(|fingerprint| *fingerprint == wanted)
+    }
+
+    /// Reads a little of what must be read of a record: its line is then near.
+    pub(crate) fn touch(&self, index: usize) -> u64 {
+        let suffix = self.suffix(index).first().copied().unwrap_or_default();
+        self.numbers(index).0 ^ u64::from(suffix)
+    }
+
+    /// What follows the shared bytes in a key that begins with them.
+    pub(crate) fn suffix_of<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+        key.strip_prefix(self.shared)
     }
 
     /// The first record whose key is not less than `key`.

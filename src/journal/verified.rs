@@ -125,7 +125,7 @@ mod tests {
                 model[index..].fill(true);
             }
             for (frame, model) in frames.iter().zip(model) {
-                // Some of what was noted is forgotten when appending begins, and then checked again.
+                // What is forgotten when appending begins is checked again.
                 prop_assert!(!verified.has(frame.0) || model);
                 prop_assert!(verified.has(frame.0) || !model || appended.is_some());
             }

@@ -15,6 +15,11 @@ use crate::sys::mmap::Map;
 
 /// How many cache lines of a block are brought near: those of the fingerprints and the ends.
 const BLOCK_LINES: usize = 2;
+const LINE_BYTES: usize = 64;
+/// Blocks of long keys are not brought near beyond this many lines.
+const TOUCHED_LINES_MAX: usize = 20;
+/// So many keys are looked for together.
+const TOGETHER: usize = 32;
 
 /// A mapped checkpoint.
 #[derive(Debug)]
@@ -102,24 +107,82 @@ impl Base {
     pub(super) fn get(&self, collection: u32, key: &[u8]) -> Result<Option<Head>> {
         let Some(section) = self.sections.get(&collection) else { return Ok(None) };
         let Some(index) = self.block_of(section, key)? else { return Ok(None) };
+        self.touch_block(section, index);
         Ok(self.block(section, index)?.find(key).map(Head::from_numbers))
     }
 
-    /// Has what [`get`](Self::get) will look at brought nearer to the processor, all at once. A key
-    /// that shares its fence with others is left out; it is only slower.
-    pub(super) fn touch<K: AsRef<[u8]>>(&self, collection: u32, keys: &[K]) {
-        let Some(section) = self.sections.get(&collection) else { return };
-        let start = |key: &K| {
-            let wanted = prefix(&section.common, key.as_ref());
-            let index = locate(&section.fences, wanted).1.checked_sub(1)?;
-            usize::try_from(*section.places.get(index)?).ok()
-        };
-        let byte =
-            |start: usize, line: usize| self.map.load(start + line * 64, 1)?.first().copied();
-        for line in 0..BLOCK_LINES {
-            let bytes = keys.iter().filter_map(start).filter_map(|start| byte(start, line));
-            std::hint::black_box(bytes.fold(0, |sum, byte| sum ^ byte));
+    /// Has all of a block brought nearer to the processor at once: looked at one by one, each of
+    /// the lines that a search needs would be waited for.
+    fn touch_block(&self, section: &Section, index: usize) {
+        let place = |index: usize| usize::try_from(*section.places.get(index)?).ok();
+        let (Some(start), Some(end)) = (place(index), place(index + 1)) else { return };
+        let bytes = self.map.load(start, end.saturating_sub(start)).unwrap_or_default();
+        let lines = bytes.iter().step_by(LINE_BYTES).take(TOUCHED_LINES_MAX);
+        std::hint::black_box(lines.fold(0, |sum: u8, byte| sum.wrapping_add(*byte)));
+    }
+
+    /// The newest changes of records, for those of `heads` that are not known yet. What waits for
+    /// memory waits together.
+    pub(super) fn get_all<K: AsRef<[u8]>>(
+        &self,
+        collection: u32,
+        keys: &[K],
+        heads: &mut [Option<Head>],
+    ) -> Result<()> {
+        let Some(section) = self.sections.get(&collection) else { return Ok(()) };
+        for (keys, heads) in keys.chunks(TOGETHER).zip(heads.chunks_mut(TOGETHER)) {
+            let mut found = [None; TOGETHER];
+            self.look_for(section, keys, heads, &mut found)?;
+            for ((key, head), found) in keys.iter().zip(heads).zip(found) {
+                let key = key.as_ref();
+                *head = match (*head, found) {
+                    (None, Some((block, index)))
+                        if block.suffix_of(key) == Some(block.suffix(index)) =>
+                    {
+                        Some(Head::from_numbers(block.numbers(index)))
+                    }
+                    // Another key of the same fingerprint, or of the same fence.
+                    (None, _) => self.get(collection, key)?,
+                    (known, _) => known,
+                };
+            }
         }
+        Ok(())
+    }
+
+    /// Finds blocks and the places in them where the records probably are, and has them brought
+    /// nearer to the processor. Step by step for all keys: while one key's line is waited for,
+    /// those of the others are under way.
+    fn look_for<'a, K: AsRef<[u8]>>(
+        &'a self,
+        section: &Section,
+        keys: &[K],
+        heads: &[Option<Head>],
+        found: &mut [Option<(Block<'a>, usize)>; TOGETHER],
+    ) -> Result<()> {
+        let mut blocks = [None; TOGETHER];
+        for ((block, key), _) in
+            blocks.iter_mut().zip(keys).zip(heads).filter(|(_, head)| head.is_none())
+        {
+            *block = section.only_block_of(key.as_ref());
+        }
+        let place = |index: usize| usize::try_from(*section.places.get(index)?).ok();
+        for line in 0..BLOCK_LINES {
+            let load = |start: usize| self.map.load(start + line * LINE_BYTES, 1)?.first().copied();
+            let bytes = blocks.iter().flatten().filter_map(|index| load(place(*index)?));
+            std::hint::black_box(bytes.fold(0, u8::wrapping_add));
+        }
+        let mut touched = 0_u64;
+        for ((found, key), index) in found.iter_mut().zip(keys).zip(blocks) {
+            let Some(index) = index else { continue };
+            let block = self.block(section, index)?;
+            *found = block.candidate(key.as_ref()).map(|index| (block, index));
+            if let Some((block, index)) = found {
+                touched ^= block.touch(*index);
+            }
+        }
+        std::hint::black_box(touched);
+        Ok(())
     }
 
     /// The last block whose first key is not greater than `key`.
@@ -219,6 +282,12 @@ impl Section {
 
     const fn len(&self) -> usize {
         self.fences.len()
+    }
+
+    /// The one block that may hold a key, as far as the fences tell.
+    fn only_block_of(&self, key: &[u8]) -> Option<usize> {
+        let (before, behind) = locate(&self.fences, prefix(&self.common, key));
+        if behind - before > 1 { None } else { behind.checked_sub(1) }
     }
 }
 

@@ -155,6 +155,11 @@ impl Delta {
         Self { slots: vec![0; other.slots.len()], ..Self::default() }
     }
 
+    /// Whether it holds any record of a collection.
+    pub(super) fn has(&self, collection: u32) -> bool {
+        self.orders.contains_key(&collection)
+    }
+
     pub(super) fn get(&self, collection: u32, key: &[u8]) -> Option<Head> {
         let common = self.orders.get(&collection)?.common();
         let sought = Sought::new(common, key);

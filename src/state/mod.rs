@@ -157,15 +157,24 @@ impl State {
         }
     }
 
-    /// Has what [`head`](Self::head) will look at brought nearer to the processor, for all of these
-    /// keys at once.
-    pub(crate) fn touch<K: AsRef<[u8]>>(&self, collection: u32, keys: &[K]) {
+    /// [`head`](Self::head) of several records, into `heads`: what waits for memory waits together.
+    pub(crate) fn heads<K: AsRef<[u8]>>(
+        &self,
+        collection: u32,
+        keys: &[K],
+        heads: &mut Vec<Option<Head>>,
+    ) -> Result<()> {
+        heads.clear();
+        heads.resize(keys.len(), None);
         let layers = self.layers(collection);
-        for delta in layers.deltas.into_iter().flatten() {
+        for delta in layers.deltas.into_iter().flatten().filter(|delta| delta.has(collection)) {
             delta.touch(collection, keys);
+            let unknown = heads.iter_mut().zip(keys).filter(|(head, _)| head.is_none());
+            unknown.for_each(|(head, key)| *head = delta.get(collection, key.as_ref()));
         }
-        if let Some(base) = layers.base {
-            base.touch(collection, keys);
+        match layers.base {
+            Some(base) => base.get_all(collection, keys, heads),
+            None => Ok(()),
         }
     }
 

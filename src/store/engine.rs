@@ -211,8 +211,8 @@ impl Engine {
         }
     }
 
-    /// The change that made a record what it was at `lsn`, and its number; `None` if it did not exist then. Walks
-    /// the record's versions from the newest back: the cost is theirs alone.
+    /// The change that made a record what it was at `lsn`, and its number; `None` if it did not
+    /// exist then. Walks the record's versions from the newest back: the cost is theirs alone.
     ///
     /// `is_it` knows the record's changes: an index that leads elsewhere must not be believed.
     #[inline]

@@ -93,7 +93,10 @@ pub(crate) fn read<'a>(
     lsn: Lsn,
 ) -> Result<Option<Record<'a>>> {
     match engine.index(|state| state.head(collection, key))? {
-        Some(head) => at(engine, head, lsn, |change| change.is_of(collection, key)),
+        Some(head) => {
+            engine.journal.touch([head.position].into_iter());
+            at(engine, head, lsn, |change| change.is_of(collection, key))
+        }
         None => Ok(None),
     }
 }
@@ -111,14 +114,7 @@ pub(crate) fn read_all<'a, K: AsRef<[u8]>>(
     let mut found = Vec::with_capacity(keys.len());
     let mut heads = Vec::with_capacity(GROUP);
     for group in keys.chunks(GROUP) {
-        engine.index(|state| {
-            heads.clear();
-            state.touch(collection, group);
-            group.iter().try_for_each(|key| {
-                heads.push(state.head(collection, key.as_ref())?);
-                Ok(())
-            })
-        })?;
+        engine.index(|state| state.heads(collection, group, &mut heads))?;
         engine.journal.touch(heads.iter().flatten().map(|head: &Head| head.position));
         for (key, head) in group.iter().zip(&heads) {
             found.push(match head {
