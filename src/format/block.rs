@@ -98,10 +98,10 @@ impl<'a> Block<'a> {
         self.fingerprints.iter().position(|fingerprint| *fingerprint == wanted)
     }
 
-    /// Reads a little of what must be read of a record: its line is then near.
-    pub(crate) fn touch(&self, index: usize) -> u64 {
-        let suffix = self.suffix(index).first().copied().unwrap_or_default();
-        self.numbers(index).0 ^ u64::from(suffix)
+    /// Where the parts of a record stand: of each its first byte.
+    pub(crate) fn parts(&self, index: usize) -> impl Iterator<Item = &'a u8> {
+        let numbers = self.numbers.get(index * NUMBERS_BYTES);
+        numbers.into_iter().chain(self.suffix(index).first())
     }
 
     /// What follows the shared bytes in a key that begins with them.

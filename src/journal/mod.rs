@@ -40,6 +40,7 @@ use crate::error::{Error, Result, code};
 use crate::format::change::Change;
 use crate::format::frame::Frame;
 use crate::lsn::{Lsn, Position};
+use crate::sys::mmap::prefetch;
 use crate::time::Clock;
 use beacon::{Beacon, Chain};
 use prepare::Mould;
@@ -110,19 +111,21 @@ impl Journal {
         }
     }
 
-    /// Has the changes at these places brought nearer to the processor, all at once, before they
-    /// are looked at one by one: what waits for memory then waits together. What is wrong with
-    /// them is found when they are looked at.
-    pub(crate) fn touch(&self, positions: impl Iterator<Item = Position>) {
+    /// Asks for the changes at these places to be brought nearer to the processor, all at once,
+    /// before they are looked at one by one: what waits for memory then waits together. What is
+    /// wrong with them is found when they are looked at.
+    pub(crate) fn prefetch(&self, positions: impl Iterator<Item = Position>) {
         // The head of the change, and what follows.
         const REACH: [usize; 2] = [0, 64];
-        let byte = |position: Position| {
-            let map = &self.table.get(position.segment())?.map;
-            let offset = position.offset() as usize;
-            let load = |reach| map.load(offset + reach, 1)?.first().copied();
-            Some(REACH.into_iter().filter_map(load).fold(0, u8::wrapping_add))
-        };
-        std::hint::black_box(positions.filter_map(byte).fold(0, u8::wrapping_add));
+        for position in positions {
+            let Some(segment) = self.table.get(position.segment()) else { continue };
+            let bytes = segment.map.bytes();
+            for reach in REACH {
+                if let Some(byte) = bytes.get(position.offset() as usize + reach) {
+                    prefetch(byte);
+                }
+            }
+        }
     }
 
     /// The error for a frame whose checksum is right and whose content is not.

@@ -11,13 +11,13 @@ use crate::error::{Error, Result, code};
 use crate::format::block::{self, Block};
 use crate::format::checkpoint::{ArchivedCollectionImage, CheckpointHeader, DirectoryImage};
 use crate::lsn::Lsn;
-use crate::sys::mmap::Map;
+use crate::sys::mmap::{Map, prefetch};
 
-/// How many cache lines of a block are brought near: those of the fingerprints and the ends.
+/// How many cache lines of a block are asked for first: those of the fingerprints and the ends.
 const BLOCK_LINES: usize = 2;
 const LINE_BYTES: usize = 64;
-/// Blocks of long keys are not brought near beyond this many lines.
-const TOUCHED_LINES_MAX: usize = 20;
+/// Of blocks of long keys no more lines than these are asked for.
+const PREFETCHED_LINES_MAX: usize = 20;
 /// So many keys are looked for together.
 const TOGETHER: usize = 32;
 
@@ -107,18 +107,17 @@ impl Base {
     pub(super) fn get(&self, collection: u32, key: &[u8]) -> Result<Option<Head>> {
         let Some(section) = self.sections.get(&collection) else { return Ok(None) };
         let Some(index) = self.block_of(section, key)? else { return Ok(None) };
-        self.touch_block(section, index);
+        self.prefetch_block(section, index);
         Ok(self.block(section, index)?.find(key).map(Head::from_numbers))
     }
 
-    /// Has all of a block brought nearer to the processor at once: looked at one by one, each of
-    /// the lines that a search needs would be waited for.
-    fn touch_block(&self, section: &Section, index: usize) {
+    /// Asks for all of a block at once: looked at one by one, each of the lines that a search needs
+    /// would be waited for.
+    fn prefetch_block(&self, section: &Section, index: usize) {
         let place = |index: usize| usize::try_from(*section.places.get(index)?).ok();
         let (Some(start), Some(end)) = (place(index), place(index + 1)) else { return };
         let bytes = self.map.load(start, end.saturating_sub(start)).unwrap_or_default();
-        let lines = bytes.iter().step_by(LINE_BYTES).take(TOUCHED_LINES_MAX);
-        std::hint::black_box(lines.fold(0, |sum: u8, byte| sum.wrapping_add(*byte)));
+        bytes.iter().step_by(LINE_BYTES).take(PREFETCHED_LINES_MAX).for_each(prefetch);
     }
 
     /// The newest changes of records, for those of `heads` that are not known yet. What waits for
@@ -167,21 +166,20 @@ impl Base {
             *block = section.only_block_of(key.as_ref());
         }
         let place = |index: usize| usize::try_from(*section.places.get(index)?).ok();
-        for line in 0..BLOCK_LINES {
-            let load = |start: usize| self.map.load(start + line * LINE_BYTES, 1)?.first().copied();
-            let bytes = blocks.iter().flatten().filter_map(|index| load(place(*index)?));
-            std::hint::black_box(bytes.fold(0, u8::wrapping_add));
+        for start in blocks.iter().flatten().filter_map(|index| place(*index)) {
+            for line in 0..BLOCK_LINES {
+                let head = self.map.load(start + line * LINE_BYTES, 1).unwrap_or_default();
+                head.iter().for_each(prefetch);
+            }
         }
-        let mut touched = 0_u64;
         for ((found, key), index) in found.iter_mut().zip(keys).zip(blocks) {
             let Some(index) = index else { continue };
             let block = self.block(section, index)?;
-            *found = block.candidate(key.as_ref()).map(|index| (block, index));
-            if let Some((block, index)) = found {
-                touched ^= block.touch(*index);
+            if let Some(index) = block.candidate(key.as_ref()) {
+                block.parts(index).for_each(prefetch);
+                *found = Some((block, index));
             }
         }
-        std::hint::black_box(touched);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::Head;
 use super::order::{Order, Place};
 use super::prefix::words;
+use crate::sys::mmap::prefetch;
 
 /// Keys are kept in pieces of this size: growing never moves them.
 const PIECE_BYTES: usize = 1 << OFFSET_BITS;
@@ -243,17 +244,30 @@ impl Delta {
         }
     }
 
-    /// Has what [`get`](Self::get) will look at brought nearer to the processor, all at once: first
-    /// the slots, then the entries they lead to.
-    pub(super) fn touch<K: AsRef<[u8]>>(&self, collection: u32, keys: &[K]) {
-        let mask = self.slots.len().wrapping_sub(1);
-        let slots = || {
-            let place = |key: &K| place_of(hash(collection, key.as_ref())) & mask;
-            keys.iter().filter_map(move |key| self.slots.get(place(key)))
-        };
-        std::hint::black_box(slots().fold(0, |sum, slot| sum ^ slot));
-        let entry = |slot: &u64| self.entries.get(lower(*slot).checked_sub(1)?);
-        std::hint::black_box(slots().filter_map(entry).fold(0, |sum, entry| sum ^ entry.words.0));
+    /// Asks for what [`get`](Self::get) will look at, for all of these keys at once: first the
+    /// slots, then the entries they lead to.
+    pub(super) fn prefetch<K: AsRef<[u8]>>(&self, collection: u32, keys: &[K]) {
+        for key in keys {
+            self.prefetch_slot(hash(collection, key.as_ref()));
+        }
+        for key in keys {
+            self.prefetch_entry(hash(collection, key.as_ref()));
+        }
+    }
+
+    fn prefetch_slot(&self, hash: u64) {
+        if let Some(slot) = self.slots.get(place_of(hash) & self.slots.len().wrapping_sub(1)) {
+            prefetch(slot);
+        }
+    }
+
+    fn prefetch_entry(&self, hash: u64) {
+        let slot = self.slots.get(place_of(hash) & self.slots.len().wrapping_sub(1));
+        let id = slot.and_then(|slot| lower(*slot).checked_sub(1));
+        if let Some(entry) = id.and_then(|id| self.entries.get(id)) {
+            prefetch(&entry.words);
+            prefetch(&entry.head);
+        }
     }
 
     fn order(&self, collection: u32) -> Option<&Order> {

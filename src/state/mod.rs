@@ -168,7 +168,7 @@ impl State {
         heads.resize(keys.len(), None);
         let layers = self.layers(collection);
         for delta in layers.deltas.into_iter().flatten().filter(|delta| delta.has(collection)) {
-            delta.touch(collection, keys);
+            delta.prefetch(collection, keys);
             let unknown = heads.iter_mut().zip(keys).filter(|(head, _)| head.is_none());
             unknown.for_each(|(head, key)| *head = delta.get(collection, key.as_ref()));
         }

@@ -414,7 +414,7 @@ impl<'a> Capture<'a> {
             if heads.is_empty() {
                 return Ok(());
             }
-            engine.journal.touch(heads.iter().flatten().map(|head| head.position));
+            engine.journal.prefetch(heads.iter().flatten().map(|head| head.position));
             // The heads first: the other way round, zip would take one write too many.
             for (head, write) in heads.iter().zip(group.by_ref()) {
                 self.write(engine, names, write, *head)?;

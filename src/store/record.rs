@@ -94,7 +94,7 @@ pub(crate) fn read<'a>(
 ) -> Result<Option<Record<'a>>> {
     match engine.index(|state| state.head(collection, key))? {
         Some(head) => {
-            engine.journal.touch([head.position].into_iter());
+            engine.journal.prefetch([head.position].into_iter());
             at(engine, head, lsn, |change| change.is_of(collection, key))
         }
         None => Ok(None),
@@ -115,7 +115,7 @@ pub(crate) fn read_all<'a, K: AsRef<[u8]>>(
     let mut heads = Vec::with_capacity(GROUP);
     for group in keys.chunks(GROUP) {
         engine.index(|state| state.heads(collection, group, &mut heads))?;
-        engine.journal.touch(heads.iter().flatten().map(|head: &Head| head.position));
+        engine.journal.prefetch(heads.iter().flatten().map(|head: &Head| head.position));
         for (key, head) in group.iter().zip(&heads) {
             found.push(match head {
                 Some(head) => {
@@ -210,7 +210,7 @@ impl<'a> Scan<'a> {
         } else {
             range.start_behind(&page.last);
         }
-        self.engine.journal.touch(page.heads.iter().map(|head| head.position));
+        self.engine.journal.prefetch(page.heads.iter().map(|head| head.position));
         if reverse {
             self.back.extend(&page.heads);
         } else {
