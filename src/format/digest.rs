@@ -28,15 +28,21 @@ impl StateDigest {
     /// The digest after a record's image went from `before` to `after`.
     pub(crate) fn replaced(
         self,
-        collection: CollectionSeed,
-        key: &[u8],
+        record: RecordSeed,
         before: Option<Image<'_>>,
         after: Option<Image<'_>>,
     ) -> Self {
-        let seed = xxh3_64_with_seed(key, collection.0);
-        let minus = before.map_or(0, |image| term(seed, image));
-        let plus = after.map_or(0, |image| term(seed, image));
-        Self(self.0.wrapping_sub(minus).wrapping_add(plus))
+        self.without(record, before).with(record, after)
+    }
+
+    /// The digest with a record that is live now.
+    pub(crate) fn with(self, record: RecordSeed, image: Option<Image<'_>>) -> Self {
+        Self(self.0.wrapping_add(image.map_or(0, |image| term(record.0, image))))
+    }
+
+    /// The digest without a record that was live.
+    pub(crate) fn without(self, record: RecordSeed, image: Option<Image<'_>>) -> Self {
+        Self(self.0.wrapping_sub(image.map_or(0, |image| term(record.0, image))))
     }
 }
 
@@ -66,4 +72,12 @@ impl CollectionSeed {
     pub(crate) fn of(name: &str) -> Self {
         Self(xxh3_64(name.as_bytes()))
     }
+
+    pub(crate) fn record(self, key: &[u8]) -> RecordSeed {
+        RecordSeed(xxh3_64_with_seed(key, self.0))
+    }
 }
+
+/// What stands for a record's collection and key in the digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordSeed(u64);

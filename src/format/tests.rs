@@ -104,13 +104,13 @@ proptest! {
     ) {
         let seed = CollectionSeed::of("things");
         let add = |digest: StateDigest, key: &[u8], image: &OwnImage| {
-            digest.replaced(seed, key, None, Some(borrowed(image)))
+            digest.replaced(seed.record(key), None, Some(borrowed(image)))
         };
         let forwards = records.iter().fold(StateDigest::default(), |d, (k, v)| add(d, k, v));
         let backwards = records.iter().rev().fold(StateDigest::default(), |d, (k, v)| add(d, k, v));
         prop_assert_eq!(forwards, backwards);
         let emptied = records.iter().fold(forwards, |digest, (key, image)| {
-            digest.replaced(seed, key, Some(borrowed(image)), None)
+            digest.replaced(seed.record(key), Some(borrowed(image)), None)
         });
         prop_assert_eq!(emptied, StateDigest::default());
     }

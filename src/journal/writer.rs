@@ -35,6 +35,9 @@ const LARGE_FRAME_BYTES: usize = 16 << 10;
 /// The memory of a frame larger than this is given back.
 const LARGE_KEPT_BYTES_MAX: usize = 4 << 20;
 
+/// At most so many bytes behind the tail are asked for before they are written.
+const AHEAD_BYTES_MAX: usize = 1024;
+
 /// A segment that holds no more than this is not left at a checkpoint.
 const LEFT_BYTES_MIN: usize = 1 << 20;
 
@@ -151,6 +154,7 @@ impl Writer {
             }
         }
         self.map.publish(start + length);
+        self.map.prefetch_ahead(start + length, length.min(AHEAD_BYTES_MAX));
         positions.clear();
         let segment = self.segment;
         positions.extend(

@@ -244,30 +244,26 @@ impl Delta {
         }
     }
 
-    /// Asks for what [`get`](Self::get) will look at, for all of these keys at once: first the
+    /// Asks for what [`get`](Self::get) will look at, for all of these records at once: first the
     /// slots, then the entries they lead to.
-    pub(super) fn prefetch<K: AsRef<[u8]>>(&self, collection: u32, keys: &[K]) {
-        for key in keys {
-            self.prefetch_slot(hash(collection, key.as_ref()));
-        }
-        for key in keys {
-            self.prefetch_entry(hash(collection, key.as_ref()));
-        }
-    }
-
-    fn prefetch_slot(&self, hash: u64) {
-        if let Some(slot) = self.slots.get(place_of(hash) & self.slots.len().wrapping_sub(1)) {
+    pub(super) fn prefetch<'k>(&self, records: &(impl Iterator<Item = (u32, &'k [u8])> + Clone)) {
+        let slots = || {
+            let slot = |(collection, key)| self.slots.get(self.first_slot(collection, key));
+            records.clone().filter_map(slot)
+        };
+        for slot in slots() {
             prefetch(slot);
         }
+        for id in slots().filter_map(|slot| lower(*slot).checked_sub(1)) {
+            if let Some(entry) = self.entries.get(id) {
+                prefetch(&entry.words);
+                prefetch(&entry.head);
+            }
+        }
     }
 
-    fn prefetch_entry(&self, hash: u64) {
-        let slot = self.slots.get(place_of(hash) & self.slots.len().wrapping_sub(1));
-        let id = slot.and_then(|slot| lower(*slot).checked_sub(1));
-        if let Some(entry) = id.and_then(|id| self.entries.get(id)) {
-            prefetch(&entry.words);
-            prefetch(&entry.head);
-        }
+    fn first_slot(&self, collection: u32, key: &[u8]) -> usize {
+        place_of(hash(collection, key)) & self.slots.len().wrapping_sub(1)
     }
 
     fn order(&self, collection: u32) -> Option<&Order> {

@@ -168,13 +168,21 @@ impl State {
         heads.resize(keys.len(), None);
         let layers = self.layers(collection);
         for delta in layers.deltas.into_iter().flatten().filter(|delta| delta.has(collection)) {
-            delta.prefetch(collection, keys);
+            delta.prefetch(&keys.iter().map(|key| (collection, key.as_ref())));
             let unknown = heads.iter_mut().zip(keys).filter(|(head, _)| head.is_none());
             unknown.for_each(|(head, key)| *head = delta.get(collection, key.as_ref()));
         }
         match layers.base {
             Some(base) => base.get_all(collection, keys, heads),
             None => Ok(()),
+        }
+    }
+
+    /// Asks for what [`head`](Self::head) looks at in memory, for all of these records at once.
+    pub(crate) fn prefetch<'k>(&self, records: &(impl Iterator<Item = (u32, &'k [u8])> + Clone)) {
+        self.delta.prefetch(records);
+        if let Some(frozen) = &self.frozen {
+            frozen.delta.prefetch(records);
         }
     }
 

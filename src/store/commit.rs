@@ -176,15 +176,17 @@ pub(crate) fn append(engine: &Engine, transaction: &Transaction<'_>) -> Result<C
     let records = catalogue_records(&names)?;
     let mut capture = Capture { changes: recycled(spare), digest: tail.digest };
     capture.new_collections(&names, &records);
-    capture.writes(engine, transaction, &names, heads)?;
+    let mut writes = transaction.writes().iter();
+    look_up(engine, &names, writes.clone(), heads)?;
+    // What the records were is on its way to the processor meanwhile.
+    let (lsn, time) = number(engine, transaction, &tail);
+    metadata.clear();
+    transaction.metadata.encode(metadata);
+    capture.writes(engine, &names, &mut writes, heads)?;
     let Capture { changes, digest } = capture;
     if changes.is_empty() {
         return Ok(Commit { lsn: tail.lsn, time: tail.time, changes: 0, value: () });
     }
-
-    let (lsn, time) = number(engine, transaction, &tail);
-    metadata.clear();
-    transaction.metadata.encode(metadata);
     let frame = NewFrame { lsn, time, digest, metadata, changes: &changes };
     let end = writer.append(&engine.journal, &frame, positions)?;
 
@@ -372,6 +374,28 @@ fn catalogue_records(names: &Names) -> Result<Vec<Vec<u8>>> {
 /// Records are looked up together in groups of this size, so that waiting for memory overlaps.
 const GROUP: usize = 32;
 
+/// Finds the newest changes of the records of the next group, and asks for them to be brought near.
+fn look_up<'w>(
+    engine: &Engine,
+    names: &Names,
+    writes: impl Iterator<Item = NetWrite<'w>> + Clone,
+    heads: &mut Vec<Option<Head>>,
+) -> Result<()> {
+    let group = writes.take(GROUP).map(|write| (names.id(write.collection), write.key));
+    engine.index(|state| {
+        heads.clear();
+        if group.clone().nth(1).is_some() {
+            state.prefetch(&group);
+        }
+        for (collection, key) in group.clone() {
+            heads.push(state.head(collection, key)?);
+        }
+        Ok(())
+    })?;
+    engine.journal.prefetch(heads.iter().flatten().map(|head| head.position));
+    Ok(())
+}
+
 /// The net changes with their before images, straight from the mapped journal, and the digest of
 /// the state that they lead to.
 struct Capture<'a> {
@@ -394,32 +418,26 @@ impl<'a> Capture<'a> {
         }
     }
 
+    /// All writes; `heads` are those of the first group.
     fn writes(
         &mut self,
         engine: &'a Engine,
-        transaction: &'a Transaction<'_>,
         names: &Names,
+        writes: &mut (impl Iterator<Item = NetWrite<'a>> + Clone),
         heads: &mut Vec<Option<Head>>,
     ) -> Result<()> {
-        let mut group = transaction.writes().iter();
-        loop {
-            let writes = group.clone().take(GROUP);
-            engine.index(|state| {
-                heads.clear();
-                for write in writes.clone() {
-                    heads.push(state.head(names.id(write.collection), write.key)?);
-                }
-                Ok(())
-            })?;
-            if heads.is_empty() {
-                return Ok(());
-            }
-            engine.journal.prefetch(heads.iter().flatten().map(|head| head.position));
+        while !heads.is_empty() {
+            let is_last = heads.len() < GROUP;
             // The heads first: the other way round, zip would take one write too many.
-            for (head, write) in heads.iter().zip(group.by_ref()) {
+            for (head, write) in heads.iter().zip(writes.by_ref()) {
                 self.write(engine, names, write, *head)?;
             }
+            if is_last {
+                break;
+            }
+            look_up(engine, names, writes.clone(), heads)?;
         }
+        Ok(())
     }
 
     fn write(
@@ -430,6 +448,12 @@ impl<'a> Capture<'a> {
         head: Option<Head>,
     ) -> Result<()> {
         let collection = names.id(write.collection);
+        let seed = || -> Result<_> {
+            Ok(seed_of(engine, names, collection)?.map(|seed| seed.record(write.key)))
+        };
+        // What is new enters the digest first: what was may still be on its way.
+        let mut record = if write.image.is_some() { seed()? } else { None };
+        let digest = record.map_or(self.digest, |record| self.digest.with(record, write.image));
         let before = match head.filter(|head| !head.is_deleted()) {
             Some(head) => engine.image_at(collection, write.key, head.position)?,
             None => None,
@@ -440,9 +464,11 @@ impl<'a> Capture<'a> {
             (Some(_), Some(_)) => Op::Update,
             (Some(_), None) => Op::Delete,
         };
-        if let Some(seed) = seed_of(engine, names, collection)? {
-            self.digest = self.digest.replaced(seed, write.key, before, write.image);
+        if op == Op::Delete {
+            // Not before: where what is deleted never was, nobody need know the collection.
+            record = seed()?;
         }
+        self.digest = record.map_or(digest, |record| digest.without(record, before));
         self.changes.push(Change {
             op,
             collection,
@@ -471,7 +497,9 @@ pub(crate) fn preview(
     let names = resolve(engine, transaction)?;
     validate(engine, transaction, &names, engine.state().lsn)?;
     let mut capture = Capture { changes: Vec::new(), digest: StateDigest::default() };
-    capture.writes(engine, transaction, &names, &mut Vec::new())?;
+    let (mut writes, mut heads) = (transaction.writes().iter(), Vec::new());
+    look_up(engine, &names, writes.clone(), &mut heads)?;
+    capture.writes(engine, &names, &mut writes, &mut heads)?;
     let name = |id: u32| match names.new.iter().find(|new| new.id == id) {
         Some(new) => Ok(new.name.clone()),
         None => engine.catalogue.by_id(id).map(|entry| entry.name.to_string()),

@@ -171,7 +171,7 @@ fn digest_after(
     if entry.is_system() {
         return Ok(digest);
     }
-    Ok(digest.replaced(entry.seed, change.key, change.before, change.after))
+    Ok(digest.replaced(entry.seed.record(change.key), change.before, change.after))
 }
 
 /// Takes in a collection that this transaction creates.

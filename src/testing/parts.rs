@@ -120,7 +120,7 @@ impl PartDigest {
         before: Option<Image<'_>>,
         after: Option<Image<'_>>,
     ) -> StateDigest {
-        self.digest = self.digest.replaced(self.seed, key, before, after);
+        self.digest = self.digest.replaced(self.seed.record(key), before, after);
         self.digest
     }
 }
