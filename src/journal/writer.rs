@@ -320,7 +320,7 @@ impl Writer {
     fn look_ahead(&mut self, journal: &Journal) {
         let offset = self.offset();
         if !self.asked && offset > self.limit / 2 && self.appended_bytes > POPULATE_AFTER {
-            self.ask_for_next(journal, None);
+            self.ask_for_next(self.populates(journal), None);
         }
         let due = self.appended_bytes > POPULATE_AFTER
             && !self.is_large()
@@ -347,22 +347,31 @@ impl Writer {
         since < POPULATE_WITHIN
     }
 
-    fn ask_for_next(&mut self, journal: &Journal, done: Option<Sender<()>>) {
+    /// Whether the next segment's first pages are to be brought into memory.
+    fn populates(&self, journal: &Journal) -> bool {
+        self.is_fast(journal) && !self.is_large()
+    }
+
+    fn ask_for_next(&mut self, in_memory: bool, done: Option<Sender<()>>) {
         self.asked = true;
-        let pays = self.is_fast(journal) && !self.is_large();
-        let populated = if pays { POPULATE_STEP } else { 0 };
+        let populated = if in_memory { POPULATE_STEP } else { 0 };
         self.next_populated = populated;
         self.keeper.want(self.segment + 1, populated, done);
     }
 
     /// Has the next segment made ready, so that [`leave_segment`](Self::leave_segment) need not
-    /// wait for it. The receiver learns when it is; `None` if there is nothing to wait for.
-    pub(crate) fn prepare_to_leave(&mut self, journal: &Journal) -> Option<Receiver<()>> {
+    /// wait for it. The receiver learns when it is; `None` if there is nothing to wait for. With
+    /// `closing`, nothing will be written there, and no page is brought into memory for it.
+    pub(crate) fn prepare_to_leave(
+        &mut self,
+        journal: &Journal,
+        closing: bool,
+    ) -> Option<Receiver<()>> {
         if !self.is_worth_leaving() || self.asked {
             return None;
         }
         let (done, ready) = channel();
-        self.ask_for_next(journal, Some(done));
+        self.ask_for_next(!closing && self.populates(journal), Some(done));
         Some(ready)
     }
 

@@ -10,7 +10,7 @@ use crate::lsn::Lsn;
 use crate::sys::thread;
 
 /// What it costs to replay a change, in bytes of journal that could be checked in the same time.
-const CHANGE_COST_BYTES: u64 = 640;
+const CHANGE_COST_BYTES: u64 = 512;
 
 /// How much journal stands behind the newest checkpoint.
 #[derive(Debug)]
