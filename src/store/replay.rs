@@ -35,10 +35,19 @@ pub(crate) fn replay(
     let mut current = CurrentState { source, state, digest, passed: Stretch::default() };
     let first = current.position().next();
     let mut fold = || {
-        for frame in journal.frames(first, to) {
-            current.apply(&TransactionView::new(source, frame?)?)?;
+        let mut frames = journal.frames(first, to);
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            group.clear();
+            group.extend(frames.by_ref().take(GROUP));
+            if group.is_empty() {
+                return Ok(current.passed);
+            }
+            current.prefetch(&group);
+            for frame in group.drain(..) {
+                current.apply(&TransactionView::new(source, frame?)?)?;
+            }
         }
-        Ok(current.passed)
     };
     if to.get().saturating_sub(first.get()) < AHEAD_MIN {
         return fold();
@@ -64,6 +73,8 @@ pub(crate) fn replay(
     )
 }
 
+/// The records of so many transactions are looked up together.
+const GROUP: usize = 32;
 /// So many transactions are worth a second thread.
 const AHEAD_MIN: u64 = 4096;
 
@@ -73,6 +84,14 @@ struct CurrentState<'a> {
     state: &'a mut State,
     digest: StateDigest,
     passed: Stretch,
+}
+
+impl CurrentState<'_> {
+    /// Asks for what applying these transactions will look at in the index.
+    fn prefetch(&self, frames: &[Result<Frame<'_>>]) {
+        let changes = frames.iter().flatten().flat_map(|frame| frame.changes().take(GROUP));
+        self.state.prefetch(&changes.flatten().map(|(_, change)| (change.collection, change.key)));
+    }
 }
 
 impl Projection for CurrentState<'_> {
