@@ -49,11 +49,6 @@ pub(crate) struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// Whether it is a change of this record.
-    pub(crate) fn is_of(&self, collection: u32, key: &[u8]) -> bool {
-        self.collection == collection && self.key == key
-    }
-
     /// The header for a change that will begin at `position`, `back` bytes into its frame.
     pub(crate) fn header(&self, position: Position, back: u32) -> ChangeHeader {
         let schema = |image: Option<Image<'_>>| image.map_or(0, |image| image.schema());

@@ -7,6 +7,7 @@ use crate::error::{Error, Result, code};
 use crate::format::change::{self, Change};
 use crate::format::cursor::Malformed;
 use crate::format::frame::{Frame, FrameHeader, HEADER_BYTES, LazyHeader};
+use crate::format::image::Image;
 use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
 use crate::format::segment::SegmentHeader;
 use crate::lsn::{Lsn, Position};
@@ -14,11 +15,30 @@ use crate::sys::DiskFile;
 use crate::sys::mmap::Map;
 use crate::time::Timestamp;
 
-/// A change, and the header of its transaction.
+/// What a change made of its record, and the header of its transaction: what readers need.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Version<'a> {
     pub(crate) header: LazyHeader<'a>,
-    pub(crate) change: Change<'a>,
+    pub(crate) collection: u32,
+    /// Where the record's previous change begins, or nowhere.
+    pub(crate) previous: Position,
+    pub(crate) key: &'a [u8],
+    /// The record's value; nothing if it was deleted.
+    pub(crate) image: Option<Image<'a>>,
+}
+
+impl<'a> Version<'a> {
+    #[inline]
+    const fn new(header: LazyHeader<'a>, change: &Change<'a>) -> Self {
+        let Change { collection, previous, key, after, .. } = *change;
+        Self { header, collection, previous, key, image: after }
+    }
+
+    /// Whether it is a version of this record.
+    #[inline]
+    pub(crate) fn is_of(&self, collection: u32, key: &[u8]) -> bool {
+        self.collection == collection && self.key == key
+    }
 }
 
 /// A segment that is open for reading.
@@ -102,14 +122,14 @@ impl Segment {
         let header = LazyHeader::new(bytes.get(start as usize..)?)?;
         let place = Position::new(self.number(), start);
         let (change, _) = Change::parse_short(change, back as usize, place)?;
-        Some(Version { header, change })
+        Some(Version::new(header, &change))
     }
 
     #[cold]
     fn checked_version(&self, offset: u32) -> Result<Version<'_>> {
         let (frame, change) = self.change(offset)?;
         match frame.lazy_header() {
-            Ok(header) => Ok(Version { header, change }),
+            Ok(header) => Ok(Version::new(header, &change)),
             Err(malformed) => Err(self.damaged(offset, malformed)),
         }
     }

@@ -14,7 +14,7 @@ use super::catalogue::Catalogue;
 use super::options::Durability;
 use crate::error::{Error, Result, code};
 use crate::format::change::Change;
-use crate::format::image::{Image, Op};
+use crate::format::image::Image;
 use crate::format::store_header::StoreHeader;
 use crate::journal::recover::Notice;
 use crate::journal::segment::{Tail, Version};
@@ -214,28 +214,27 @@ impl Engine {
     /// The change that made a record what it was at `lsn`, and its number; `None` if it did not
     /// exist then. Walks the record's versions from the newest back: the cost is theirs alone.
     ///
-    /// `is_it` knows the record's changes: an index that leads elsewhere must not be believed.
+    /// `is_it` knows the record's versions: an index that leads elsewhere must not be believed.
     #[inline]
     pub(crate) fn version_at(
         &self,
         head: Head,
         lsn: Lsn,
-        is_it: impl Fn(&Change<'_>) -> bool,
-    ) -> Result<Option<(Lsn, Version<'_>)>> {
+        is_it: impl Fn(&Version<'_>) -> bool,
+    ) -> Result<Option<(Lsn, Version<'_>, Image<'_>)>> {
         let mut position = head.position;
         let mut newest = Some(head.lsn());
         while !position.is_none() {
             let version = self.journal.version(position)?;
-            if !is_it(&version.change) {
+            if !is_it(&version) {
                 return Err(self.misled(position));
             }
             // The index knows the number of the newest change, so that its frame need not be read.
             let version_lsn = newest.take().unwrap_or_else(|| version.header.lsn());
             if version_lsn <= lsn {
-                let exists = version.change.op != Op::Delete;
-                return Ok(exists.then_some((version_lsn, version)));
+                return Ok(version.image.map(|image| (version_lsn, version, image)));
             }
-            position = version.change.previous;
+            position = version.previous;
         }
         Ok(None)
     }
@@ -249,8 +248,8 @@ impl Engine {
         position: Position,
     ) -> Result<Option<Image<'_>>> {
         let version = self.journal.version(position)?;
-        if version.change.is_of(collection, key) {
-            return Ok(version.change.after);
+        if version.is_of(collection, key) {
+            return Ok(version.image);
         }
         Err(self.misled(position))
     }

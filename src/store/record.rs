@@ -1,12 +1,10 @@
 //! Records as they were at one moment, one by one and in key order.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use super::collection::KeyRange;
 use super::engine::Engine;
 use crate::error::Result;
-use crate::format::change::Change;
 use crate::format::frame::LazyHeader;
 use crate::format::image::Image;
 use crate::journal::segment::Version;
@@ -55,9 +53,8 @@ impl fmt::Debug for When<'_> {
 
 impl<'a> Record<'a> {
     #[inline]
-    fn new((lsn, version): (Lsn, Version<'a>)) -> Option<Self> {
-        let Version { header, change } = version;
-        Some(Self { key: change.key, image: change.after?, lsn, time: When::In(header) })
+    const fn new((lsn, version, image): (Lsn, Version<'a>, Image<'a>)) -> Self {
+        Self { key: version.key, image, lsn, time: When::In(version.header) }
     }
 
     /// The key.
@@ -95,7 +92,7 @@ pub(crate) fn read<'a>(
     match engine.index(|state| state.head(collection, key))? {
         Some(head) => {
             engine.journal.prefetch([head.position].into_iter());
-            at(engine, head, lsn, |change| change.is_of(collection, key))
+            at(engine, head, lsn, |version| version.is_of(collection, key))
         }
         None => Ok(None),
     }
@@ -119,7 +116,7 @@ pub(crate) fn read_all<'a, K: AsRef<[u8]>>(
         for (key, head) in group.iter().zip(&heads) {
             found.push(match head {
                 Some(head) => {
-                    at(engine, *head, lsn, |change| change.is_of(collection, key.as_ref()))?
+                    at(engine, *head, lsn, |version| version.is_of(collection, key.as_ref()))?
                 }
                 None => None,
             });
@@ -134,12 +131,12 @@ fn at(
     engine: &Engine,
     head: Head,
     lsn: Lsn,
-    is_it: impl Fn(&Change<'_>) -> bool,
+    is_it: impl Fn(&Version<'_>) -> bool,
 ) -> Result<Option<Record<'_>>> {
     if head.is_deleted() && head.lsn() <= lsn {
         return Ok(None);
     }
-    Ok(engine.version_at(head, lsn, is_it)?.and_then(Record::new))
+    Ok(engine.version_at(head, lsn, is_it)?.map(Record::new))
 }
 
 /// How many records of the index are looked at under one lock.
@@ -156,15 +153,45 @@ pub struct Scan<'a> {
     lsn: Lsn,
     /// What no page was fetched of yet.
     rest: Option<KeyRange>,
-    front: VecDeque<Head>,
+    front: Heads,
     /// In descending order: the next one from behind stands first.
-    back: VecDeque<Head>,
+    back: Heads,
     /// Reused.
     page: Page,
     /// The whole range, and the keys between which lies what was not returned yet.
     bounds: KeyRange,
     after: Option<&'a [u8]>,
     before: Option<&'a [u8]>,
+}
+
+/// A page of which records are taken from both ends.
+#[derive(Debug, Default)]
+struct Heads {
+    heads: Vec<Head>,
+    /// How many were taken from the front.
+    taken: usize,
+}
+
+impl Heads {
+    const fn is_empty(&self) -> bool {
+        self.taken == self.heads.len()
+    }
+
+    /// Takes over a page, in place of one of which nothing is left.
+    fn take_from(&mut self, page: &mut Vec<Head>) {
+        std::mem::swap(&mut self.heads, page);
+        self.taken = 0;
+    }
+
+    fn pop_first(&mut self) -> Option<Head> {
+        let first = *self.heads.get(self.taken)?;
+        self.taken += 1;
+        Some(first)
+    }
+
+    fn pop_last(&mut self) -> Option<Head> {
+        if self.is_empty() { None } else { self.heads.pop() }
+    }
 }
 
 impl<'a> Scan<'a> {
@@ -177,8 +204,8 @@ impl<'a> Scan<'a> {
             after: None,
             before: None,
             rest: Some(range),
-            front: VecDeque::new(),
-            back: VecDeque::new(),
+            front: Heads::default(),
+            back: Heads::default(),
             page: Page::new(PAGE),
         }
     }
@@ -193,8 +220,8 @@ impl<'a> Scan<'a> {
             after: None,
             before: None,
             rest: None,
-            front: VecDeque::new(),
-            back: VecDeque::new(),
+            front: Heads::default(),
+            back: Heads::default(),
             page: Page::new(PAGE),
         }
     }
@@ -211,11 +238,8 @@ impl<'a> Scan<'a> {
             range.start_behind(&page.last);
         }
         self.engine.journal.prefetch(page.heads.iter().map(|head| head.position));
-        if reverse {
-            self.back.extend(&page.heads);
-        } else {
-            self.front.extend(&page.heads);
-        }
+        let near = if reverse { &mut self.back } else { &mut self.front };
+        near.take_from(&mut page.heads);
         Ok(())
     }
 
@@ -225,9 +249,9 @@ impl<'a> Scan<'a> {
             self.fetch(reverse)?;
         }
         Ok(if reverse {
-            self.back.pop_front().or_else(|| self.front.pop_back())
+            self.back.pop_first().or_else(|| self.front.pop_last())
         } else {
-            self.front.pop_front().or_else(|| self.back.pop_back())
+            self.front.pop_first().or_else(|| self.back.pop_last())
         })
     }
 
@@ -235,11 +259,11 @@ impl<'a> Scan<'a> {
         while let Some(head) = self.pop(reverse)? {
             // The page holds no keys: the change itself must be of a record of the range that lies
             // between those that were returned already.
-            let is_it = |change: &Change<'_>| {
-                change.collection == self.collection
-                    && self.bounds.contains(change.key)
-                    && self.after.is_none_or(|after| change.key > after)
-                    && self.before.is_none_or(|before| change.key < before)
+            let is_it = |version: &Version<'_>| {
+                version.collection == self.collection
+                    && self.bounds.contains(version.key)
+                    && self.after.is_none_or(|after| version.key > after)
+                    && self.before.is_none_or(|before| version.key < before)
             };
             if let Some(record) = at(self.engine, head, self.lsn, is_it)? {
                 let passed = if reverse { &mut self.before } else { &mut self.after };

@@ -122,21 +122,23 @@ impl Run {
     }
 }
 
-/// Copies a directory, files before folders: the background thread may be sealing a segment, and
-/// CONTROL must not be newer than the journal, which no crash can bring about.
+/// Copies a directory, files before folders and what is newest first: the background threads may be
+/// sealing segments or writing a checkpoint. CONTROL or a checkpoint that is newer than the journal,
+/// or a seal behind a segment that has none, is what no crash can bring about.
 fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir(to).expect("create");
-    let mut folders = Vec::new();
-    for entry in std::fs::read_dir(from).expect("list") {
-        let entry = entry.expect("entry");
-        if entry.file_type().expect("type").is_dir() {
-            folders.push(entry.file_name());
-        } else {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
-        }
+    let mut names: Vec<_> = std::fs::read_dir(from)
+        .expect("list")
+        .map(|entry| entry.expect("entry").file_name())
+        .collect();
+    names.sort_by(|a, b| b.cmp(a));
+    let (folders, files): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| from.join(name).is_dir());
+    for name in files {
+        std::fs::copy(from.join(&name), to.join(&name)).expect("copy");
     }
-    for folder in folders {
-        copy_dir(&from.join(&folder), &to.join(&folder));
+    for name in folders {
+        copy_dir(&from.join(&name), &to.join(&name));
     }
 }
 
