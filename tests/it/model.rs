@@ -122,9 +122,9 @@ impl Run {
     }
 }
 
-/// Copies a directory, files before folders and what is newest first: the background threads may be
-/// sealing segments or writing a checkpoint. CONTROL or a checkpoint that is newer than the journal,
-/// or a seal behind a segment that has none, is what no crash can bring about.
+/// Copies a directory, files before folders and what is newest first: the background threads may
+/// be sealing segments or writing a checkpoint. CONTROL or a checkpoint that is newer than the
+/// journal, or a seal behind a segment that has none, is what no crash can bring about.
 fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir(to).expect("create");
     let mut names: Vec<_> = std::fs::read_dir(from)
