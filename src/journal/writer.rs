@@ -320,7 +320,8 @@ impl Writer {
     fn look_ahead(&mut self, journal: &Journal) {
         let offset = self.offset();
         if !self.asked && offset > self.limit / 2 && self.appended_bytes > POPULATE_AFTER {
-            self.ask_for_next(self.populates(journal), None);
+            let in_memory = self.is_fast(journal) && !self.is_large();
+            self.ask_for_next(in_memory, None);
         }
         let due = self.appended_bytes > POPULATE_AFTER
             && !self.is_large()
@@ -347,11 +348,6 @@ impl Writer {
         since < POPULATE_WITHIN
     }
 
-    /// Whether the next segment's first pages are to be brought into memory.
-    fn populates(&self, journal: &Journal) -> bool {
-        self.is_fast(journal) && !self.is_large()
-    }
-
     fn ask_for_next(&mut self, in_memory: bool, done: Option<Sender<()>>) {
         self.asked = true;
         let populated = if in_memory { POPULATE_STEP } else { 0 };
@@ -360,18 +356,14 @@ impl Writer {
     }
 
     /// Has the next segment made ready, so that [`leave_segment`](Self::leave_segment) need not
-    /// wait for it. The receiver learns when it is; `None` if there is nothing to wait for. With
-    /// `closing`, nothing will be written there, and no page is brought into memory for it.
-    pub(crate) fn prepare_to_leave(
-        &mut self,
-        journal: &Journal,
-        closing: bool,
-    ) -> Option<Receiver<()>> {
+    /// wait for it. The receiver learns when it is; `None` if there is nothing to wait for. No page
+    /// is brought into memory for it: who opens the store behind the checkpoint would look at all.
+    pub(crate) fn prepare_to_leave(&mut self) -> Option<Receiver<()>> {
         if !self.is_worth_leaving() || self.asked {
             return None;
         }
         let (done, ready) = channel();
-        self.ask_for_next(!closing && self.populates(journal), Some(done));
+        self.ask_for_next(false, Some(done));
         Some(ready)
     }
 

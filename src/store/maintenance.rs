@@ -110,8 +110,7 @@ impl Engine {
     /// the segment is sealed: that makes it durable with its pages taken out of the page tables
     /// first, which is cheaper for everybody than syncing it while it is being written.
     fn freeze_behind_segment(&self) -> Frozen {
-        let closing = self.writing().is_err();
-        let ready = self.with_writer(|writer| writer.prepare_to_leave(&self.journal, closing));
+        let ready = self.with_writer(Writer::prepare_to_leave);
         wait_for(ready.flatten());
         let frozen = self.with_writer(|writer| {
             // If it can't be left, for want of room, the checkpoint syncs what it needs.
