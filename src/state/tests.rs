@@ -110,6 +110,12 @@ fn check(state: &State, model: &Model, from: &[u8], to: &[u8]) {
         assert_eq!(state.head(COLLECTION, key).expect("sound"), Some(*head));
     }
     assert_eq!(state.head(COLLECTION, from).expect("sound"), model.get(from).copied());
+    let absent = [&b"absent"[..], from, to];
+    let keys: Vec<&[u8]> = model.keys().map(|key| &key[..]).chain(absent).collect();
+    let mut heads = Vec::new();
+    state.heads(COLLECTION, &keys, &mut heads).expect("sound");
+    let expected: Vec<_> = keys.iter().map(|key| model.get(*key).copied()).collect();
+    assert_eq!(heads, expected, "many at once");
     let bounds = [Bound::Unbounded, Bound::Included(from), Bound::Excluded(from)];
     let ends = [Bound::Unbounded, Bound::Included(to), Bound::Excluded(to)];
     for range in bounds.iter().flat_map(|start| ends.iter().map(move |end| (*start, *end))) {
