@@ -1,5 +1,6 @@
-//! A checkpoint file: the index of all records at one LSN, so that opening need not replay from
-//! LSN 1. It is mapped, not read: opening looks at its header and its directory alone.
+//! A checkpoint file: the index of the records at one LSN, so that opening need not replay from LSN
+//! 1: of all of them, or of those that changed since an older checkpoint that it stands on. It is
+//! mapped, not read: opening looks at its header and its directory alone.
 //!
 //! Header by hand, then the [blocks](super::block) of each collection, then the directory, an
 //! rkyv archive of [`DirectoryImage`]. It is a cache: the header's checksum, the directory's hash,
@@ -42,8 +43,10 @@ pub(crate) const DIRECTORY: usize = 80;
 pub(crate) const DIRECTORY_LENGTH: usize = 88;
 /// u128: XXH3-128 of the directory.
 pub(crate) const DIRECTORY_HASH: usize = 96;
-/// 12 bytes of zeros.
-pub(crate) const CHECKPOINT_PADDING: usize = 112;
+/// u64: the LSN of the checkpoint that it stands on; zero if it holds everything itself.
+pub(crate) const CHECKPOINT_BELOW: usize = 112;
+/// u32: zero.
+pub(crate) const CHECKPOINT_PADDING: usize = 120;
 /// u32: CRC-32 of all bytes of the header before it.
 pub(crate) const CHECKPOINT_CRC: usize = 124;
 /// Bytes of the header; the blocks follow.
@@ -66,6 +69,8 @@ pub(crate) struct CheckpointHeader {
     pub(crate) directory: u64,
     pub(crate) directory_length: u64,
     pub(crate) directory_hash: u128,
+    /// The checkpoint that it stands on; zero if it holds everything itself.
+    pub(crate) below: Lsn,
 }
 
 impl CheckpointHeader {
@@ -84,6 +89,7 @@ impl CheckpointHeader {
         out.field(DIRECTORY, &self.directory.to_le_bytes());
         out.field(DIRECTORY_LENGTH, &self.directory_length.to_le_bytes());
         out.field(DIRECTORY_HASH, &self.directory_hash.to_le_bytes());
+        out.field(CHECKPOINT_BELOW, &self.below.get().to_le_bytes());
         out.field(CHECKPOINT_PADDING, &[0; CHECKPOINT_CRC - CHECKPOINT_PADDING]);
         let crc = crc32fast::hash(out.as_slice());
         out.field(CHECKPOINT_CRC, &crc.to_le_bytes());
@@ -107,7 +113,7 @@ impl CheckpointHeader {
             return Err(Malformed { offset: CHECKPOINT_VERSION, what: "checkpoint version" });
         }
         cursor.zeros(4)?;
-        Ok(Self {
+        let header = Self {
             store: Uuid::from_bytes(cursor.array()?),
             timeline: cursor.u32()?,
             frame_crc: cursor.u32()?,
@@ -118,14 +124,19 @@ impl CheckpointHeader {
             directory: cursor.u64()?,
             directory_length: cursor.u64()?,
             directory_hash: cursor.u128()?,
-        })
+            below: Lsn::new(cursor.u64()?),
+        };
+        if header.below > Lsn::ZERO && header.below >= header.lsn {
+            return Err(Malformed { offset: CHECKPOINT_BELOW, what: "checkpoint below" });
+        }
+        Ok(header)
     }
 }
 
 /// The directory of a checkpoint.
 #[derive(Debug, Default, rkyv::Archive, rkyv::Serialize)]
 pub(crate) struct DirectoryImage {
-    /// The collections that have records, by number.
+    /// The collections that have records, here or below, by number.
     pub(crate) collections: Vec<CollectionImage>,
 }
 
@@ -133,10 +144,12 @@ pub(crate) struct DirectoryImage {
 #[derive(Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize)]
 pub(crate) struct CollectionImage {
     pub(crate) id: u32,
-    /// How many records there are, tombstones included.
+    /// How many records there are, here and below, tombstones included.
     pub(crate) records: u64,
     /// How many of them are live.
     pub(crate) live: u64,
+    /// How many are here.
+    pub(crate) entries: u64,
     /// What all keys begin with.
     pub(crate) common: Vec<u8>,
     /// Where the first block begins; the others follow without a gap.

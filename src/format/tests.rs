@@ -276,6 +276,7 @@ fn a_checkpoint_header_is_read_as_it_was_written() {
         directory: 9,
         directory_length: 10,
         directory_hash: 11,
+        below: Lsn::new(3),
     };
     let bytes = header.encode().as_slice().to_vec();
     assert_eq!(CheckpointHeader::parse(&bytes), Ok(header));

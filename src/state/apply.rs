@@ -25,10 +25,11 @@ pub(crate) fn apply<'a>(
     assert_eq!(lsn, state.lsn.next(), "transactions are applied in order, each once");
     for change in changes {
         let head = Head::new(change.position, lsn, change.op == Op::Delete);
-        let base = &state.base;
+        let bases = &state.bases;
         state.delta.set((change.collection, change.key), head, || {
-            let section = base.as_ref().and_then(|base| base.section(change.collection));
-            section.map_or(&[], |section| &section.common)
+            // The oldest holds the most records.
+            let known = bases.iter().rev().find_map(|base| base.common(change.collection));
+            known.unwrap_or_default()
         });
         let count = state.counts.entry(change.collection).or_default();
         count.records += u64::from(change.previous.is_none());

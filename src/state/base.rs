@@ -35,9 +35,12 @@ pub(crate) struct Base {
 /// The blocks of one collection.
 #[derive(Debug, Default)]
 pub(super) struct Section {
+    /// How many records the collection has, here and below; and how many of them live.
     pub(super) records: u64,
     pub(super) live: u64,
-    pub(super) common: Box<[u8]>,
+    /// How many are here.
+    entries: u64,
+    common: Box<[u8]>,
     fences: Box<[u64]>,
     /// Where each block begins, and where the last one ends.
     places: Box<[u64]>,
@@ -90,13 +93,25 @@ impl Base {
         self.map.length() as u64
     }
 
-    /// How many records it holds, tombstones included.
+    /// How many records it holds with those below it, tombstones included.
     pub(crate) fn records(&self) -> u64 {
         self.sections.values().map(|section| section.records).sum()
     }
 
-    pub(super) fn section(&self, collection: u32) -> Option<&Section> {
-        self.sections.get(&collection)
+    /// How many of them it holds itself.
+    pub(super) fn entries(&self) -> u64 {
+        self.sections.values().map(|section| section.entries).sum()
+    }
+
+    /// The checkpoint that it stands on, which holds what did not change since then.
+    pub(crate) fn below(&self) -> Option<Lsn> {
+        (self.header.below > Lsn::ZERO).then_some(self.header.below)
+    }
+
+    /// What the keys of a collection begin with, if it holds any.
+    pub(super) fn common(&self, collection: u32) -> Option<&[u8]> {
+        let section = self.sections.get(&collection)?;
+        (section.len() > 0).then_some(&*section.common)
     }
 
     pub(super) fn collections(&self) -> impl Iterator<Item = (u32, &Section)> {
@@ -271,6 +286,7 @@ impl Section {
         Ok(Self {
             records: image.records.to_native(),
             live: image.live.to_native(),
+            entries: image.entries.to_native(),
             common: image.common.as_slice().into(),
             fences,
             places: places.into_boxed_slice(),
@@ -318,6 +334,15 @@ impl<'a> BaseCursor<'a> {
                 return Ok(Some((block, self.record)));
             }
             self.turn_to(self.index + 1);
+        }
+    }
+
+    /// What [`behind`](Self::behind) returned, if nothing was passed since then but records of that
+    /// block.
+    pub(super) const fn looked_at(&self) -> Option<(Block<'a>, usize)> {
+        match self.block {
+            Some(block) => Some((block, self.record)),
+            None => None,
         }
     }
 

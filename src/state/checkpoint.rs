@@ -1,4 +1,11 @@
-//! Writing base and frozen delta, merged, as the blocks and the directory of the next base.
+//! Writing a checkpoint: the frozen delta and the newest of the bases, merged into the next one.
+//!
+//! Bases lie in layers, each larger than all newer ones together: a new one takes in those that
+//! would break this. So there are never more than the logarithm of the number of records, and a
+//! record is written again only when the layer it lies in has doubled: the logarithmic method of
+//! Bentley and Saxe, "Decomposable searching problems I", 1980. While a layer is small beside what
+//! comes at once, it is taken in anyway: that costs as much writing as doubling it would, and the
+//! fewer layers there are, the faster is what reads.
 
 use std::ops::Bound;
 
@@ -8,9 +15,12 @@ use super::{Count, Frozen, Layers};
 use crate::error::{Error, Result, code};
 use crate::format::block::{BlockBuilder, common_prefix};
 use crate::format::checkpoint::{CHECKPOINT_HEADER_BYTES, CollectionImage, DirectoryImage};
+use crate::lsn::Lsn;
 
 /// Blocks are handed on in pieces of about this size.
 const PIECE_BYTES: usize = 256 << 10;
+/// A layer is taken in if it has no more records than so many checkpoints like this one bring.
+const CHECKPOINTS_MIN: u64 = 5;
 
 /// What [`write`] wrote behind the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +31,58 @@ pub(crate) struct Written {
     pub(crate) directory_hash: u128,
 }
 
+/// How much of the state a checkpoint holds itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What changed since an older checkpoint, which it stands on.
+    Layer,
+    /// Everything.
+    Whole,
+}
+
+/// What is frozen, and how many of the bases are merged with it.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(super) frozen: &'a Frozen,
+    pub(crate) merged: usize,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(frozen: &'a Frozen, extent: Extent) -> Self {
+        let mut merged = 0;
+        let mut newer = frozen.delta.len();
+        let small = newer.saturating_mul(CHECKPOINTS_MIN);
+        for (index, base) in frozen.bases.iter().enumerate() {
+            if extent == Extent::Whole || base.entries() <= newer.max(small) {
+                merged = index + 1;
+            }
+            newer += base.entries();
+        }
+        Self { frozen, merged }
+    }
+
+    /// The last transaction in it.
+    pub(crate) const fn lsn(&self) -> Lsn {
+        self.frozen.lsn
+    }
+
+    /// The checkpoint that this one will stand on; zero if there is none.
+    pub(crate) fn below(&self) -> Lsn {
+        self.frozen.bases.get(self.merged).map_or(Lsn::ZERO, |base| base.lsn())
+    }
+
+    fn layers(&self, collection: u32) -> Layers<'a> {
+        let bases = self.frozen.bases.get(..self.merged).unwrap_or_default();
+        Layers { collection, deltas: [Some(&*self.frozen.delta), None], bases }
+    }
+}
+
 /// Hands the bytes of a checkpoint to `sink`, from behind its header to its end.
-pub(crate) fn write(frozen: &Frozen, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<Written> {
+pub(crate) fn write(plan: &Plan<'_>, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<Written> {
     let mut out = Out { place: CHECKPOINT_HEADER_BYTES as u64, piece: Vec::new() };
     let mut directory = DirectoryImage::default();
-    for (id, count) in &frozen.counts {
-        let collection = out.collection(&frozen.layers(*id), *count, &mut sink)?;
+    for (id, count) in &plan.frozen.counts {
+        let collection = out.collection(&plan.layers(*id), *count, &mut sink)?;
         directory.collections.push(collection);
     }
     let start = out.place + out.piece.len() as u64;
@@ -66,8 +122,11 @@ impl Out {
         };
         let mut merge = Merge::new(layers, (Bound::Unbounded, Bound::Unbounded), false)?;
         let mut block = BlockBuilder::default();
+        let mut key = Vec::new();
         while let Some(head) = merge.next()? {
-            if !block.fits(merge.key()) {
+            key.clear();
+            merge.key().append_to(&mut key);
+            if !block.fits(&key) {
                 self.finish(&mut block, &mut image);
                 if self.piece.len() >= PIECE_BYTES {
                     sink(&self.piece)?;
@@ -75,7 +134,8 @@ impl Out {
                     self.piece.clear();
                 }
             }
-            block.push(merge.key(), head.numbers());
+            block.push(&key, head.numbers());
+            image.entries += 1;
         }
         if !block.is_empty() {
             self.finish(&mut block, &mut image);
@@ -92,12 +152,12 @@ impl Out {
     }
 }
 
-/// What all keys of a collection begin with: what its first and its last begin with.
+/// What all keys to be written begin with: what the first and the last begin with.
 fn common(layers: &Layers<'_>) -> Result<Vec<u8>> {
     let everything = (Bound::Unbounded, Bound::Unbounded);
     let mut first = Merge::new(layers, everything, false)?;
     let mut last = Merge::new(layers, everything, true)?;
     first.next()?;
     last.next()?;
-    Ok(common_prefix(first.key(), last.key()).to_vec())
+    Ok(common_prefix(&first.key().to_vec(), &last.key().to_vec()).to_vec())
 }

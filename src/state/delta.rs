@@ -156,9 +156,19 @@ impl Delta {
         Self { slots: vec![0; other.slots.len()], ..Self::default() }
     }
 
+    /// How many records it holds.
+    pub(super) const fn len(&self) -> u64 {
+        self.entries.entries.len() as u64
+    }
+
     /// Whether it holds any record of a collection.
     pub(super) fn has(&self, collection: u32) -> bool {
         self.orders.contains_key(&collection)
+    }
+
+    /// What keys of a collection are expected to begin with, if it holds any.
+    pub(super) fn common(&self, collection: u32) -> Option<&[u8]> {
+        self.orders.get(&collection).map(Order::common)
     }
 
     pub(super) fn get(&self, collection: u32, key: &[u8]) -> Option<Head> {

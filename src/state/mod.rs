@@ -1,20 +1,23 @@
 //! The current state: which change of which record is the newest. Knows no journal, only positions
 //! in one, so that restore, rehearsal and followers can fold the same state from elsewhere.
 //!
-//! Two sorted layers: a [`delta`] in memory, and the [`base`], a mapped checkpoint. While a
-//! checkpoint is being written there is a third between them, frozen. [`merge`] reads them as one.
+//! Sorted layers: a [`delta`] in memory over [`base`]s, mapped checkpoints that each hold what
+//! changed since the one below. While a checkpoint is being written there is one more between them,
+//! frozen. [`merge`] reads them as one.
 //!
 //! Invariants:
 //! * [`apply`] is the only code that changes what is newest.
 //! * A deleted record stays, as a tombstone, so that views of the past can be scanned.
 //! * Values are never held here; keys are.
-//! * Only what the base holds can be found damaged, and the journal holds all of that: whoever gets
+//! * Of two layers the newer one holds the newer change.
+//! * Only what a base holds can be found damaged, and the journal holds all of that: whoever gets
 //!   such an error folds the state anew.
 
 pub(crate) mod apply;
 pub(crate) mod base;
 pub(crate) mod checkpoint;
 mod delta;
+mod key;
 mod merge;
 mod order;
 mod prefix;
@@ -26,7 +29,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::block::Numbers;
+use crate::format::block::{Numbers, common_prefix};
 use crate::lsn::{Lsn, Position};
 use base::Base;
 use delta::Delta;
@@ -76,7 +79,8 @@ pub(crate) struct State {
     counts: Counts,
     delta: Delta,
     frozen: Option<Frozen>,
-    base: Option<Arc<Base>>,
+    /// Newest first.
+    bases: Vec<Arc<Base>>,
 }
 
 type Counts = BTreeMap<u32, Count>;
@@ -89,12 +93,12 @@ struct Count {
     live: u64,
 }
 
-/// What a checkpoint will add to the base: immutable from here on.
+/// What a checkpoint is written from: immutable from here on.
 #[derive(Clone, Debug)]
 pub(crate) struct Frozen {
     lsn: Lsn,
     delta: Arc<Delta>,
-    base: Option<Arc<Base>>,
+    bases: Vec<Arc<Base>>,
     counts: Counts,
 }
 
@@ -126,19 +130,30 @@ struct Layers<'a> {
     collection: u32,
     /// Newest first.
     deltas: [Option<&'a Delta>; 2],
-    base: Option<&'a Base>,
+    bases: &'a [Arc<Base>],
+}
+
+impl<'a> Layers<'a> {
+    /// What keys of the collection are known to begin with.
+    fn common(&self) -> &'a [u8] {
+        let known = self.bases.iter().filter_map(|base| base.common(self.collection));
+        let delta =
+            self.deltas.into_iter().flatten().find_map(|delta| delta.common(self.collection));
+        known.reduce(common_prefix).or(delta).unwrap_or_default()
+    }
 }
 
 impl State {
-    /// The state that a checkpoint holds.
-    pub(crate) fn from_base(base: Base) -> Self {
+    /// The state that a checkpoint holds, with those below it.
+    pub(crate) fn from_bases(bases: Vec<Base>) -> Self {
+        let Some(newest) = bases.first() else { return Self::default() };
         let count = |(id, section): (u32, &base::Section)| {
             (id, Count { records: section.records, live: section.live })
         };
         Self {
-            lsn: base.lsn(),
-            counts: base.collections().map(count).collect(),
-            base: Some(Arc::new(base)),
+            lsn: newest.lsn(),
+            counts: newest.collections().map(count).collect(),
+            bases: bases.into_iter().map(Arc::new).collect(),
             ..Self::default()
         }
     }
@@ -151,10 +166,12 @@ impl State {
                 return Ok(Some(head));
             }
         }
-        match layers.base {
-            Some(base) => base.get(collection, key),
-            None => Ok(None),
+        for base in layers.bases {
+            if let Some(head) = base.get(collection, key)? {
+                return Ok(Some(head));
+            }
         }
+        Ok(None)
     }
 
     /// [`head`](Self::head) of several records, into `heads`: what waits for memory waits together.
@@ -172,10 +189,7 @@ impl State {
             let unknown = heads.iter_mut().zip(keys).filter(|(head, _)| head.is_none());
             unknown.for_each(|(head, key)| *head = delta.get(collection, key.as_ref()));
         }
-        match layers.base {
-            Some(base) => base.get_all(collection, keys, heads),
-            None => Ok(()),
-        }
+        layers.bases.iter().try_for_each(|base| base.get_all(collection, keys, heads))
     }
 
     /// Asks for what [`head`](Self::head) looks at in memory, for all of these records at once.
@@ -188,7 +202,7 @@ impl State {
 
     fn layers(&self, collection: u32) -> Layers<'_> {
         let frozen = self.frozen.as_ref().map(|frozen| &*frozen.delta);
-        Layers { collection, deltas: [Some(&self.delta), frozen], base: self.base.as_deref() }
+        Layers { collection, deltas: [Some(&self.delta), frozen], bases: &self.bases }
     }
 
     /// How many live records a collection holds.
@@ -217,7 +231,7 @@ impl State {
         }
         let mut merge = Merge::new(&self.layers(collection), range, reverse)?;
         merge.fill(page.limit, &mut page.heads)?;
-        page.last.extend_from_slice(merge.key());
+        merge.key().append_to(&mut page.last);
         Ok(())
     }
 
@@ -232,9 +246,8 @@ impl State {
             return Ok(None);
         }
         let mut layers = self.layers(collection);
-        if layers.base.is_some_and(|base| base.lsn() <= lsn) {
-            layers.base = None;
-        }
+        let newer = layers.bases.partition_point(|base| base.lsn() > lsn);
+        layers.bases = layers.bases.get(..newer).unwrap_or_default();
         let mut merge = Merge::new(&layers, range, false)?;
         while let Some(head) = merge.next()? {
             if head.lsn() > lsn {
@@ -258,7 +271,9 @@ impl State {
                 let heads = (ours.next()?, theirs.next()?);
                 match heads {
                     (None, None) => break,
-                    (a, b) if a != b || ours.key() != theirs.key() => return Ok(false),
+                    (a, b) if a != b || ours.key().compare(&theirs.key()).is_ne() => {
+                        return Ok(false);
+                    }
                     (_, _) => {}
                 }
             }
@@ -266,8 +281,8 @@ impl State {
         Ok(true)
     }
 
-    /// Freezes what changed since the base was written, for a checkpoint to add it; or returns what
-    /// a checkpoint that failed left frozen.
+    /// Freezes what changed since the newest base was written, for a checkpoint to hold it; or
+    /// returns what a checkpoint that failed left frozen.
     pub(crate) fn freeze(&mut self) -> Frozen {
         let frozen = self.frozen.take().unwrap_or_else(|| Frozen {
             lsn: self.lsn,
@@ -275,34 +290,36 @@ impl State {
                 let empty = Delta::like(&self.delta);
                 Arc::new(std::mem::replace(&mut self.delta, empty))
             },
-            base: self.base.clone(),
+            bases: self.bases.clone(),
             counts: self.counts.clone(),
         });
         self.frozen = Some(frozen.clone());
         frozen
     }
 
-    /// Replaces the base and what was frozen by a checkpoint of both; returns them, since giving
-    /// their memory back takes time that need not be spent under a lock.
-    pub(crate) fn install(&mut self, base: Arc<Base>) -> (Option<Frozen>, Option<Arc<Base>>) {
-        (self.frozen.take(), self.base.replace(base))
+    /// Replaces what was frozen, and the `merged` newest of the bases, by a checkpoint of them.
+    /// Returns what was replaced, since giving its memory back takes time that need not be spent
+    /// under a lock.
+    pub(crate) fn install(
+        &mut self,
+        base: Base,
+        merged: usize,
+    ) -> (Option<Frozen>, Vec<Arc<Base>>) {
+        let merged = merged.min(self.bases.len());
+        let replaced: Vec<_> = self.bases.splice(..merged, [Arc::new(base)]).collect();
+        (self.frozen.take(), replaced)
     }
 
-    /// What the state stands on, if a checkpoint was written or read.
-    pub(crate) fn base(&self) -> Option<&Base> {
-        self.base.as_deref()
+    /// The checkpoints that the state stands on, newest first.
+    pub(crate) fn bases(&self) -> &[Arc<Base>] {
+        &self.bases
     }
 }
 
 impl Frozen {
-    /// The last transaction in it.
-    pub(crate) const fn lsn(&self) -> Lsn {
-        self.lsn
-    }
-
-    fn layers(&self, collection: u32) -> Layers<'_> {
-        let deltas = [Some(&*self.delta), None];
-        Layers { collection, deltas, base: self.base.as_deref() }
+    /// The checkpoints that the frozen state stands on, newest first.
+    pub(crate) fn bases(&self) -> &[Arc<Base>] {
+        &self.bases
     }
 }
 

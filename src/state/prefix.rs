@@ -20,8 +20,9 @@ pub(super) fn words(common: &[u8], key: &[u8]) -> (u64, u64) {
     }
 }
 
+/// The first eight bytes as a number, filled up with zeros.
 #[expect(clippy::big_endian_bytes, reason = "the first byte of a key weighs most")]
-fn word(key: &[u8]) -> u64 {
+pub(super) fn word(key: &[u8]) -> u64 {
     if let Some(bytes) = key.first_chunk::<WORD_BYTES>() {
         return u64::from_be_bytes(*bytes);
     }

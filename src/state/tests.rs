@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::base::Base;
+use super::checkpoint::{Extent, Plan};
 use super::*;
 use crate::format::checkpoint::{CHECKPOINT_HEADER_BYTES, CheckpointHeader};
 use crate::format::digest::StateDigest;
@@ -41,9 +42,9 @@ fn write(state: &mut State, model: &mut Model, key: &[u8], deleted: bool) {
 }
 
 /// The bytes of a checkpoint.
-fn checkpoint_bytes(frozen: &Frozen) -> (CheckpointHeader, Vec<u8>) {
+fn checkpoint_bytes(plan: &Plan<'_>) -> (CheckpointHeader, Vec<u8>) {
     let mut bytes = vec![0; CHECKPOINT_HEADER_BYTES];
-    let written = checkpoint::write(frozen, |piece| {
+    let written = checkpoint::write(plan, |piece| {
         bytes.extend_from_slice(piece);
         Ok(())
     });
@@ -52,13 +53,14 @@ fn checkpoint_bytes(frozen: &Frozen) -> (CheckpointHeader, Vec<u8>) {
         store: Uuid::nil(),
         timeline: 1,
         frame_crc: 0,
-        lsn: frozen.lsn(),
+        lsn: plan.lsn(),
         frame: Position::NONE,
         time: Timestamp::default(),
         digest: StateDigest::default(),
         directory: written.directory,
         directory_length: written.directory_length,
         directory_hash: written.directory_hash,
+        below: plan.below(),
     };
     (header, bytes)
 }
@@ -69,10 +71,22 @@ fn base_of((header, bytes): (CheckpointHeader, Vec<u8>)) -> Base {
     Base::new(Path::new("test.ckpt"), map, header).expect("consistent")
 }
 
-/// Writes a checkpoint and stands on it.
+/// Writes a checkpoint of what is frozen and so many of the bases, and stands on it.
+fn install(state: &mut State, frozen: &Frozen, merged: usize, images: &mut Images) {
+    let plan = Plan { frozen, merged: merged.min(frozen.bases.len()) };
+    let image = checkpoint_bytes(&plan);
+    let below = images.iter().position(|(header, _)| header.lsn == plan.below());
+    images.splice(..below.unwrap_or(images.len()), [image.clone()]);
+    state.install(base_of(image), plan.merged);
+}
+
+/// The checkpoints that a state stands on, as files.
+type Images = Vec<(CheckpointHeader, Vec<u8>)>;
+
+/// Writes a checkpoint of everything and stands on it.
 fn checkpoint_in_memory(state: &mut State) {
     let frozen = state.freeze();
-    state.install(Arc::new(base_of(checkpoint_bytes(&frozen))));
+    install(state, &frozen, usize::MAX, &mut Images::new());
 }
 
 /// What happens to a state between two looks at it.
@@ -80,7 +94,8 @@ fn checkpoint_in_memory(state: &mut State) {
 enum Step {
     Write(Vec<u8>, bool),
     Freeze,
-    Install,
+    /// Writes a checkpoint that merges so many of the bases.
+    Install(usize),
     Reopen,
 }
 
@@ -97,7 +112,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         60 => (key(), any::<bool>()).prop_map(|(key, deleted)| Step::Write(key, deleted)),
         1 => Just(Step::Freeze),
-        1 => Just(Step::Install),
+        2 => (0..4_usize).prop_map(Step::Install),
         1 => Just(Step::Reopen),
     ]
 }
@@ -163,22 +178,24 @@ proptest! {
         to in key(),
     ) {
         let (mut state, mut model) = (State::default(), Model::new());
-        let mut frozen = None;
+        let (mut frozen, mut images) = (None, Images::new());
         for step in steps {
             match step {
                 Step::Write(key, deleted) => write(&mut state, &mut model, &key, deleted),
                 Step::Freeze => frozen = Some(state.freeze()),
-                Step::Install => {
-                    if let Some(frozen) = frozen.take() {
-                        check(&state, &model, &from, &to);
-                        state.install(Arc::new(base_of(checkpoint_bytes(&frozen))));
-                    }
+                Step::Install(merged) => {
+                    let frozen = frozen.take().unwrap_or_else(|| state.freeze());
+                    check(&state, &model, &from, &to);
+                    install(&mut state, &frozen, merged, &mut images);
                 }
                 Step::Reopen => {
-                    frozen = None;
-                    checkpoint_in_memory(&mut state);
-                    let base = base_of(checkpoint_bytes(&state.freeze()));
-                    let reopened = State::from_base(base);
+                    if let Some(frozen) = frozen.take() {
+                        install(&mut state, &frozen, 0, &mut images);
+                    }
+                    let now = state.freeze();
+                    install(&mut state, &now, 0, &mut images);
+                    let bases = images.iter().cloned().map(base_of).collect();
+                    let reopened = State::from_bases(bases);
                     assert!(state.is_equal(&reopened).expect("sound"));
                     state = reopened;
                 }
@@ -211,6 +228,38 @@ fn many_records_are_found_in_memory_and_in_a_base() {
     check(&state, &model, b"record-3", b"record-7");
 }
 
+/// Checkpoints behind 20,000 new records each: every layer is larger than all newer ones together.
+#[test]
+fn layers_grow_and_few_records_are_written_again() {
+    let (mut state, mut images) = (State::default(), Images::new());
+    let (mut written, mut records) = (0, 0_u32);
+    for _ in 0..20 {
+        for _ in 0..20_000 {
+            let key = records.wrapping_mul(0x9e37_79b9).to_le_bytes();
+            records += 1;
+            let lsn = state.lsn.next();
+            let position = Position::from_bits(lsn.get());
+            let (op, previous) = (Op::Create, Position::NONE);
+            let change = Applied { collection: COLLECTION, key: &key, op, position, previous };
+            apply(&mut state, lsn, [change]);
+        }
+        let frozen = state.freeze();
+        let merged = Plan::new(&frozen, Extent::Layer).merged;
+        install(&mut state, &frozen, merged, &mut images);
+        let entries: Vec<u64> = state.bases.iter().map(|base| base.entries()).collect();
+        for (index, entry) in entries.iter().enumerate() {
+            assert!(*entry > entries.iter().take(index).sum(), "{entries:?}");
+        }
+        assert_eq!(state.len(), u64::from(records));
+        written += entries[0];
+    }
+    assert_eq!(
+        state.bases.iter().map(|base| base.entries()).collect::<Vec<_>>(),
+        [40_000, 120_000, 240_000]
+    );
+    assert!(written < 4 * u64::from(records), "{written}");
+}
+
 #[test]
 fn keys_of_the_largest_size_have_a_block_each() {
     let (mut state, mut model) = (State::default(), Model::new());
@@ -225,7 +274,8 @@ fn keys_of_the_largest_size_have_a_block_each() {
 #[test]
 fn a_flipped_bit_of_a_checkpoint_is_an_error_and_never_another_record() {
     let (mut state, model) = large();
-    let (header, sound) = checkpoint_bytes(&state.freeze());
+    let frozen = state.freeze();
+    let (header, sound) = checkpoint_bytes(&Plan::new(&frozen, Extent::Whole));
     let mut refused = 0;
     for at in (CHECKPOINT_HEADER_BYTES..sound.len()).step_by(397) {
         let mut bytes = sound.clone();
@@ -236,7 +286,7 @@ fn a_flipped_bit_of_a_checkpoint_is_an_error_and_never_another_record() {
             refused += 1;
             continue;
         };
-        let state = State::from_base(base);
+        let state = State::from_bases(vec![base]);
         for (key, head) in &model {
             match state.head(COLLECTION, key) {
                 Ok(found) => assert_eq!(found, Some(*head)),

@@ -15,14 +15,14 @@ const CHANGE_COST_BYTES: u64 = 512;
 /// How much journal stands behind the newest checkpoint.
 #[derive(Debug)]
 pub(crate) struct Behind {
-    /// Behind this much, counted in [`cost`], a checkpoint is due.
-    due_at: AtomicU64,
+    /// Behind this many bytes, or as many changes as take as long to replay, a checkpoint is due.
+    due_at: u64,
     /// What was replayed on opening, and appended since.
-    bytes: AtomicU64,
-    changes: AtomicU64,
-    /// How much of it checkpoints cover.
-    covered_bytes: AtomicU64,
-    covered_changes: AtomicU64,
+    passed: Mark,
+    /// What of it the checkpoint that was begun last covers, whatever became of it.
+    begun: Mark,
+    /// What of it the newest checkpoint covers.
+    covered: Mark,
     checkpoint: AtomicU64,
     /// Whether one was asked for that has not begun yet.
     asked: AtomicBool,
@@ -35,61 +35,77 @@ pub(crate) struct Stretch {
     pub(crate) changes: u64,
 }
 
-impl Behind {
-    /// A checkpoint is due behind `due_at` bytes of journal, or as many changes as take as long to
-    /// replay; and not before twice the size of the checkpoint, so that writing checkpoints never
-    /// costs much more than writing the journal. `passed` stands behind it already.
-    pub(crate) fn new(
-        due_at: u64,
-        checkpoint: Lsn,
-        checkpoint_bytes: u64,
-        passed: Stretch,
-    ) -> Self {
+/// A place in the journal: what stands before it.
+#[derive(Debug, Default)]
+struct Mark {
+    bytes: AtomicU64,
+    changes: AtomicU64,
+}
+
+impl Mark {
+    fn get(&self) -> Stretch {
+        Stretch { bytes: self.bytes.load(Relaxed), changes: self.changes.load(Relaxed) }
+    }
+
+    fn set(&self, stretch: Stretch) {
+        self.bytes.store(stretch.bytes, Relaxed);
+        self.changes.store(stretch.changes, Relaxed);
+    }
+}
+
+impl Stretch {
+    const fn behind(self, other: Self) -> Self {
         Self {
-            due_at: AtomicU64::new(due_at.max(checkpoint_bytes.saturating_mul(2))),
-            bytes: AtomicU64::new(passed.bytes),
-            changes: AtomicU64::new(passed.changes),
-            covered_bytes: AtomicU64::new(0),
-            covered_changes: AtomicU64::new(0),
+            bytes: self.bytes.saturating_sub(other.bytes),
+            changes: self.changes.saturating_sub(other.changes),
+        }
+    }
+}
+
+impl Behind {
+    /// `passed` stands behind the checkpoint already.
+    pub(crate) fn new(due_at: u64, checkpoint: Lsn, passed: Stretch) -> Self {
+        let behind = Self {
+            due_at,
+            passed: Mark::default(),
+            begun: Mark::default(),
+            covered: Mark::default(),
             checkpoint: AtomicU64::new(checkpoint.get()),
             asked: AtomicBool::new(false),
-        }
+        };
+        behind.passed.set(passed);
+        behind
     }
 
     /// Counts an appended frame; says whether a checkpoint is to be asked for. The writer alone
     /// calls this.
     pub(crate) fn add(&self, frame: Stretch) -> bool {
-        self.bytes.store(self.bytes.load(Relaxed) + frame.bytes, Relaxed);
-        self.changes.store(self.changes.load(Relaxed) + frame.changes, Relaxed);
-        let Stretch { bytes, changes } = self.stretch();
+        let before = self.passed.get();
+        let passed =
+            Stretch { bytes: before.bytes + frame.bytes, changes: before.changes + frame.changes };
+        self.passed.set(passed);
+        let Stretch { bytes, changes } = passed.behind(self.begun.get());
         let cost = bytes.max(changes.saturating_mul(CHANGE_COST_BYTES));
-        cost >= self.due_at.load(Relaxed)
-            && !self.asked.load(Relaxed)
-            && !self.asked.swap(true, Relaxed)
+        cost >= self.due_at && !self.asked.load(Relaxed) && !self.asked.swap(true, Relaxed)
     }
 
     /// What stands behind the newest checkpoint.
     pub(crate) fn stretch(&self) -> Stretch {
-        let behind = |total: &AtomicU64, covered: &AtomicU64| {
-            total.load(Relaxed).saturating_sub(covered.load(Relaxed))
-        };
-        Stretch {
-            bytes: behind(&self.bytes, &self.covered_bytes),
-            changes: behind(&self.changes, &self.covered_changes),
-        }
+        self.passed.get().behind(self.covered.get())
     }
 
-    /// Notes that a checkpoint begins; what it covers is to be given to [`cover`](Self::cover).
+    /// Notes that a checkpoint begins of all that passed. The next one is due as far behind this
+    /// one whether it can be written or not. What is returned is for [`cover`](Self::cover).
     pub(crate) fn begin(&self) -> Stretch {
         self.asked.store(false, Relaxed);
-        self.stretch()
+        let passed = self.passed.get();
+        self.begun.set(passed);
+        passed
     }
 
     /// Notes that a checkpoint was written.
-    pub(crate) fn cover(&self, covered: Stretch, lsn: Lsn, due_at: u64, checkpoint_bytes: u64) {
-        self.covered_bytes.fetch_add(covered.bytes, Relaxed);
-        self.covered_changes.fetch_add(covered.changes, Relaxed);
-        self.due_at.store(due_at.max(checkpoint_bytes.saturating_mul(2)), Relaxed);
+    pub(crate) fn cover(&self, covered: Stretch, lsn: Lsn) {
+        self.covered.set(covered);
         self.checkpoint.store(lsn.get(), Relaxed);
     }
 

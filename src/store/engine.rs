@@ -33,7 +33,6 @@ pub(crate) struct Engine {
     pub(crate) catalogue: Catalogue,
     pub(crate) durability: Durability,
     pub(crate) notices: Mutex<Vec<Notice>>,
-    pub(crate) checkpoint_bytes: u64,
     pub(crate) behind: Behind,
     /// Held while a checkpoint is written: two at once would write the same temporary file.
     pub(crate) checkpointing: Mutex<()>,
@@ -93,7 +92,6 @@ pub(crate) struct Parts {
     pub(crate) tail: Tail,
     pub(crate) durability: Durability,
     pub(crate) notices: Vec<Notice>,
-    pub(crate) checkpoint_bytes: u64,
     /// What stands behind the checkpoint that opening started from.
     pub(crate) behind: Behind,
     pub(crate) writing: Option<Writing>,
@@ -109,7 +107,6 @@ impl Engine {
             catalogue: parts.catalogue,
             durability: parts.durability,
             notices: Mutex::new(parts.notices),
-            checkpoint_bytes: parts.checkpoint_bytes,
             behind: parts.behind,
             checkpointing: Mutex::new(()),
             state: parking_lot::RwLock::new(parts.state),

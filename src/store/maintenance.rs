@@ -1,5 +1,6 @@
 //! Checkpoints: written in the background and on closing, read on opening, thrown away on doubt.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use serde::Serialize;
 
 use super::Store;
-use super::background::Checkpointer;
+use super::background::{Checkpointer, Stretch};
 use super::catalogue::{COLLECTIONS, Catalogue};
 use super::engine::{Engine, lock};
 use super::replay::{learn_record, replay};
@@ -21,13 +22,12 @@ use crate::journal::recover::Notice;
 use crate::journal::writer::Writer;
 use crate::lsn::Lsn;
 use crate::state::base::Base;
-use crate::state::{Frozen, Page, State, checkpoint};
+use crate::state::checkpoint::{self, Extent, Plan};
+use crate::state::{Frozen, Page, State};
 use crate::sys::{self, Access, Entry, MapAccess};
 
 /// Closing writes a checkpoint if this much journal stands behind the last one.
 const CHECKPOINT_BYTES_ON_CLOSE: u64 = 4 << 20;
-/// This many checkpoints are kept: the newest, and one to fall back on.
-const CHECKPOINTS_KEPT: usize = 2;
 
 /// What a checkpoint holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -36,8 +36,10 @@ pub struct CheckpointInfo {
     pub lsn: Lsn,
     /// How many records, tombstones included.
     pub records: u64,
-    /// Bytes of the file.
+    /// Bytes of its files: it may stand on older ones.
     pub bytes: u64,
+    /// How many files these are.
+    pub layers: usize,
     /// Whether it was written now; false if there was one at this LSN already.
     pub written: bool,
 }
@@ -49,8 +51,6 @@ pub(crate) struct Loaded {
     pub(crate) digest: StateDigest,
     /// The LSN of the checkpoint; zero if there was none.
     pub(crate) lsn: Lsn,
-    /// Its bytes.
-    pub(crate) bytes: u64,
 }
 
 impl Store {
@@ -58,11 +58,15 @@ impl Store {
     /// before it; and ends the segment that is being written, so that opening need not look through
     /// it either. Reading and writing go on meanwhile.
     ///
+    /// The checkpoints that are written in the background hold what changed since an older one.
+    /// This one holds everything, so that a record is looked for in one place; it costs what all
+    /// records cost.
+    ///
     /// # Errors
     /// `Invalid` if the store was opened read-only; `Full`, `Io`; nothing depends on a checkpoint.
     pub fn checkpoint(&self) -> Result<CheckpointInfo> {
         self.engine.writing()?;
-        self.engine.write_checkpoint()
+        self.engine.write_checkpoint(Extent::Whole)
     }
 }
 
@@ -72,57 +76,60 @@ pub(crate) fn start_checkpointer(engine: &Arc<Engine>) -> Result<Checkpointer> {
     Checkpointer::start(move || {
         let Some(engine) = engine.upgrade() else { return false };
         // A checkpoint is a cache: if it can't be written now, the next one may be.
-        drop(engine.write_checkpoint());
+        drop(engine.write_checkpoint(Extent::Layer));
         true
     })
 }
 
 impl Engine {
-    pub(crate) fn write_checkpoint(&self) -> Result<CheckpointInfo> {
+    pub(crate) fn write_checkpoint(&self, extent: Extent) -> Result<CheckpointInfo> {
         let _alone = lock(&self.checkpointing);
         let head = self.state().lsn;
         let mut written = false;
         loop {
-            if let Some(info) = self.checkpoint_at(head) {
+            if let Some(info) = self.checkpoint_at(head, extent) {
                 return Ok(CheckpointInfo { written, ..info });
             }
-            let covered = self.behind.begin();
-            let frozen = self.freeze_behind_segment();
-            let base = match self.publish_checkpoint(&frozen) {
+            let (frozen, covered) = self.freeze_behind_segment();
+            let plan = Plan::new(&frozen, extent);
+            let base = match self.publish_checkpoint(&plan) {
                 Err(error) if error.code().id == code::CHECKPOINT_DAMAGED.id => {
                     self.rebuild_state(&error)?;
                     continue;
                 }
                 published => published?,
             };
-            let (lsn, bytes) = (base.lsn(), base.bytes());
+            let (lsn, merged) = (base.lsn(), plan.merged);
+            let mut kept: BTreeSet<Lsn> = frozen.bases().iter().map(|base| base.lsn()).collect();
+            kept.insert(lsn);
             // Given back after the lock: it may be hundreds of thousands of keys.
-            let replaced = self.state_mut().install(Arc::new(base));
+            let replaced = self.state_mut().install(base, merged);
             drop(replaced);
             drop(frozen);
-            self.behind.cover(covered, lsn, self.checkpoint_bytes, bytes);
-            self.remove_old_checkpoints()?;
+            self.behind.cover(covered, lsn);
+            self.remove_checkpoints_but(&kept)?;
             written = true;
         }
     }
 
-    /// Ends the segment that is being written, and freezes the state as it is there. Returns when
-    /// the segment is sealed: that makes it durable with its pages taken out of the page tables
-    /// first, which is cheaper for everybody than syncing it while it is being written.
-    fn freeze_behind_segment(&self) -> Frozen {
+    /// Ends the segment that is being written, and freezes the state as it is there; also returns
+    /// how much journal had passed. Returns when the segment is sealed: that makes it durable with
+    /// its pages taken out of the page tables first, which is cheaper for everybody than syncing it
+    /// while it is being written.
+    fn freeze_behind_segment(&self) -> (Frozen, Stretch) {
         let ready = self.with_writer(Writer::prepare_to_leave);
         wait_for(ready.flatten());
         let frozen = self.with_writer(|writer| {
             // If it can't be left, for want of room, the checkpoint syncs what it needs.
             let sealed = writer.leave_segment(&self.journal).unwrap_or_default();
-            (self.state_mut().freeze(), sealed)
+            (self.state_mut().freeze(), self.behind.begin(), sealed)
         });
         match frozen {
-            Some((frozen, sealed)) => {
+            Some((frozen, covered, sealed)) => {
                 wait_for(sealed);
-                frozen
+                (frozen, covered)
             }
-            None => self.state_mut().freeze(),
+            None => (self.state_mut().freeze(), self.behind.begin()),
         }
     }
 
@@ -134,25 +141,27 @@ impl Engine {
         Some(call(&mut writing.section.lock().writer))
     }
 
-    /// The checkpoint that the state stands on, if it is none older than `head`.
-    fn checkpoint_at(&self, head: Lsn) -> Option<CheckpointInfo> {
+    /// The checkpoint that the state stands on, if it is none older than `head` and of this extent.
+    fn checkpoint_at(&self, head: Lsn, extent: Extent) -> Option<CheckpointInfo> {
         let state = self.state();
-        let (lsn, bytes, records) = state
-            .base()
-            .map_or((Lsn::ZERO, 0, 0), |base| (base.lsn(), base.bytes(), base.records()));
-        (lsn >= head).then_some(CheckpointInfo { lsn, records, bytes, written: false })
+        let layers = state.bases().len();
+        let bytes = state.bases().iter().map(|base| base.bytes()).sum();
+        let newest = state.bases().first();
+        let (lsn, records) = newest.map_or((Lsn::ZERO, 0), |base| (base.lsn(), base.records()));
+        let suffices = lsn >= head && (extent == Extent::Layer || layers <= 1);
+        suffices.then_some(CheckpointInfo { lsn, records, bytes, layers, written: false })
     }
 
-    fn publish_checkpoint(&self, frozen: &Frozen) -> Result<Base> {
+    fn publish_checkpoint(&self, plan: &Plan<'_>) -> Result<Base> {
         let disk = &*self.journal.mould.disk;
-        let lsn = frozen.lsn();
+        let lsn = plan.lsn();
         // A checkpoint ahead of the durable journal would hold what a power cut takes back.
         self.journal.sync.wait(lsn)?;
         let frame = self.journal.find(lsn)?;
         let path = names::checkpoint(&self.root, lsn);
         let staged = sys::atomic::Staged::create(disk, &path, 0)?;
         let mut place = CHECKPOINT_HEADER_BYTES as u64;
-        let written = checkpoint::write(frozen, |piece| {
+        let written = checkpoint::write(plan, |piece| {
             staged.write_at(place, piece)?;
             place += piece.len() as u64;
             Ok(())
@@ -168,20 +177,21 @@ impl Engine {
             directory: written.directory,
             directory_length: written.directory_length,
             directory_hash: written.directory_hash,
+            below: plan.below(),
         };
         staged.write_at(0, header.encode().as_slice())?;
         staged.publish()?;
-        read(&self.journal, &path, lsn)
+        read(&self.journal, lsn)
     }
 
     /// Folds the state anew from the journal, since a block of the base turned out to be damaged.
     pub(crate) fn rebuild_state(&self, damage: &Error) -> Result<()> {
         let mut state = self.state_mut();
-        let Some(path) = state.base().map(|base| base.path().to_owned()) else { return Ok(()) };
-        if damage.place().path.as_deref() != Some(&*path) {
+        let mut paths = state.bases().iter().map(|base| base.path().to_owned());
+        let Some(path) = paths.find(|path| damage.place().path.as_ref() == Some(path)) else {
             // Somebody else has done it meanwhile.
             return Ok(());
-        }
+        };
         let mut rebuilt = State::default();
         let nothing = StateDigest::default();
         replay(&self.journal, &self.catalogue, &mut rebuilt, nothing, state.lsn)?;
@@ -193,10 +203,11 @@ impl Engine {
         Ok(())
     }
 
-    fn remove_old_checkpoints(&self) -> Result<()> {
+    /// Removes all checkpoints but these: the newest with those it stands on, and what was that
+    /// before, to fall back on.
+    fn remove_checkpoints_but(&self, kept: &BTreeSet<Lsn>) -> Result<()> {
         let disk = &*self.journal.mould.disk;
-        let old = found(&self.journal)?;
-        for lsn in old.iter().rev().skip(CHECKPOINTS_KEPT) {
+        for lsn in found(&self.journal)?.iter().filter(|lsn| !kept.contains(lsn)) {
             disk.remove(&names::checkpoint(&self.root, *lsn))?;
         }
         disk.sync_dir(&self.root.join(names::STATE))
@@ -206,7 +217,7 @@ impl Engine {
         if self.behind.stretch().bytes < CHECKPOINT_BYTES_ON_CLOSE {
             return Ok(());
         }
-        match self.write_checkpoint() {
+        match self.write_checkpoint(Extent::Layer) {
             Ok(_) => Ok(()),
             // Without one, the next opening takes longer; nothing else.
             Err(error) if error.kind() == crate::error::ErrorKind::Full => Ok(()),
@@ -233,22 +244,28 @@ fn found(journal: &Journal) -> Result<Vec<Lsn>> {
     Ok(names.iter().filter_map(|name| names::parse_checkpoint(name)).collect())
 }
 
-/// Reads the newest checkpoint that holds in every respect. One that does not is reported, and set
-/// aside if `may_set_aside`; the journal has everything it had.
+/// Reads the newest checkpoint that holds in every respect, and those it stands on. One that does
+/// not is reported, and set aside if `may_set_aside`; the journal has everything it had.
 pub(crate) fn load(
     journal: &Journal,
     catalogue: &Catalogue,
     may_set_aside: bool,
     notices: &mut Vec<Notice>,
 ) -> Result<Loaded> {
-    let mould = &journal.mould;
-    for lsn in found(journal)?.into_iter().rev() {
-        let path = names::checkpoint(&mould.root, lsn);
-        match take(journal, catalogue, &path, lsn) {
+    let mut doubted = BTreeSet::new();
+    // Looked for each time: another process may be replacing them.
+    while let Some(lsn) = found(journal)?.into_iter().rfind(|lsn| !doubted.contains(lsn)) {
+        match take(journal, catalogue, lsn) {
             Ok(loaded) => return Ok(loaded),
             Err(error) => {
-                notices.push(rebuilt_notice(&error));
-                if may_set_aside {
+                let notice = rebuilt_notice(&error);
+                // Several checkpoints may stand on the one that is damaged.
+                if !notices.contains(&notice) {
+                    notices.push(notice);
+                }
+                doubted.insert(lsn);
+                let path = names::checkpoint(&journal.mould.root, lsn);
+                if may_set_aside && journal.mould.disk.entry(&path)? == Entry::File {
                     set_aside(journal, &path)?;
                 }
             }
@@ -257,11 +274,17 @@ pub(crate) fn load(
     Ok(Loaded::default())
 }
 
-/// The state that a checkpoint holds, its collections being learned.
-fn take(journal: &Journal, catalogue: &Catalogue, path: &Path, lsn: Lsn) -> Result<Loaded> {
-    let base = read(journal, path, lsn)?;
-    let (digest, bytes) = (base.header.digest, base.bytes());
-    let state = State::from_base(base);
+/// The state that a checkpoint holds with those it stands on, its collections being learned.
+fn take(journal: &Journal, catalogue: &Catalogue, lsn: Lsn) -> Result<Loaded> {
+    let newest = read(journal, lsn)?;
+    let (digest, mut below) = (newest.header.digest, newest.below());
+    let mut bases = vec![newest];
+    while let Some(lsn) = below {
+        let base = read(journal, lsn)?;
+        below = base.below();
+        bases.push(base);
+    }
+    let state = State::from_bases(bases);
     let mut page = Page::new(usize::MAX);
     let everything = (Bound::Unbounded, Bound::Unbounded);
     state.page(COLLECTIONS, everything, false, &mut page)?;
@@ -271,7 +294,7 @@ fn take(journal: &Journal, catalogue: &Catalogue, path: &Path, lsn: Lsn) -> Resu
             learn_record(catalogue, change.key, image, frame.header.lsn)?;
         }
     }
-    Ok(Loaded { state, digest, lsn, bytes })
+    Ok(Loaded { state, digest, lsn })
 }
 
 fn set_aside(journal: &Journal, path: &Path) -> Result<()> {
@@ -285,7 +308,8 @@ fn set_aside(journal: &Journal, path: &Path) -> Result<()> {
 }
 
 /// Maps a checkpoint and checks all but its blocks.
-fn read(journal: &Journal, path: &Path, lsn: Lsn) -> Result<Base> {
+fn read(journal: &Journal, lsn: Lsn) -> Result<Base> {
+    let path = &*names::checkpoint(&journal.mould.root, lsn);
     let wrong = |what: &str| {
         Error::new(&code::CHECKPOINT_DAMAGED, format!("the checkpoint's {what} is wrong"))
             .at_path(path)

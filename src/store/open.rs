@@ -180,8 +180,7 @@ fn fold(options: &Options, opened: &Opened, identity: StoreHeader) -> Result<Par
         tail: opened.tail,
         durability: options.durability,
         notices,
-        checkpoint_bytes: options.checkpoint_bytes,
-        behind: Behind::new(options.checkpoint_bytes, loaded.lsn, loaded.bytes, passed),
+        behind: Behind::new(options.checkpoint_bytes, loaded.lsn, passed),
         writing: None,
     })
 }

@@ -15,8 +15,7 @@ pub const SEGMENT_BYTES_MIN: u64 = 4096;
 /// Segments are at most this large, so that an offset in one fits into 32 bits.
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 /// A checkpoint is written in the background after this many bytes of journal, or as many changes
-/// as take as long to replay (one for each 512 bytes); in a large store, after twice the bytes of
-/// the newest checkpoint.
+/// as take as long to replay (one for each 512 bytes).
 pub const CHECKPOINT_BYTES: u64 = 96 << 20;
 
 /// When a commit returns, and so what a power cut can take back. A killed process loses nothing

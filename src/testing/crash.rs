@@ -13,6 +13,7 @@ use crate::error::{ErrorKind, Result};
 use crate::format::digest::StateDigest;
 use crate::format::image::{CodecId, Image};
 use crate::lsn::Lsn;
+use crate::state::checkpoint::Extent;
 use crate::store::{Durability, Options, Store};
 use crate::sys::sim::SimDisk;
 
@@ -70,9 +71,11 @@ impl Bench {
 
     /// One random transaction, now and then a checkpoint. Returns whether it was acknowledged.
     pub fn step(&mut self) -> bool {
-        if self.next(12) == 0 {
-            // A checkpoint that can't be written costs nothing.
-            drop(self.store().checkpoint());
+        // A checkpoint that can't be written costs nothing.
+        match self.next(12) {
+            0 => drop(self.store().checkpoint()),
+            1 | 2 => drop(self.store().engine.write_checkpoint(Extent::Layer)),
+            _ => {}
         }
         let (count, salt) = (1 + self.next(3), self.next(1000));
         let writes: Vec<_> =

@@ -266,6 +266,81 @@ fn a_damaged_checkpoint_costs_a_warning_and_nothing_else() {
     }
 }
 
+/// The checkpoints of a store, oldest first.
+fn checkpoints(place: &Place) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(place.path().join("state")).expect("listed");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths
+}
+
+/// A closed store whose newest checkpoint holds a tenth of the records, and stands on an older one.
+fn layered(place: &Place) -> Vec<Vec<u8>> {
+    let store = place.open();
+    for n in 0..400 {
+        put(&store, &format!("k{n}"), "as it was first");
+    }
+    store.checkpoint().expect("a checkpoint");
+    for n in 0..40 {
+        put(&store, &format!("k{}", n * 10), &"x".repeat(120_000));
+    }
+    let expected = contents(&store);
+    store.close().expect("closed, with a checkpoint of what changed");
+    let files = checkpoints(place);
+    let bytes = |file: &std::path::PathBuf| fs::metadata(file).expect("there").len();
+    assert_eq!(files.len(), 2);
+    assert!(bytes(&files[0]) > 4 * bytes(&files[1]), "the newer one holds what changed");
+    expected
+}
+
+#[test]
+fn a_checkpoint_stands_on_an_older_one_until_one_holds_everything() {
+    let place = Place::new();
+    let expected = layered(&place);
+    let store = place.open();
+    assert!(store.notices().is_empty(), "{:?}", store.notices());
+    assert_eq!(contents(&store), expected);
+    let info = store.checkpoint().expect("a checkpoint");
+    assert!(info.written && info.layers == 1, "at the same LSN, but whole");
+    assert!(!store.checkpoint().expect("a checkpoint").written);
+    assert_eq!(contents(&store), expected);
+    store.close().expect("closed");
+    assert_eq!(contents(&place.open()), expected);
+    assert!(verify(place.path(), VerifyDepth::Deep, &mut |_| {}).expect("looked").valid);
+}
+
+#[test]
+fn a_store_is_whole_whatever_happens_to_the_layers_of_its_checkpoint() {
+    let flip = |path: &std::path::Path, thousandths: usize| {
+        let mut bytes = fs::read(path).expect("read");
+        let at = bytes.len() * thousandths / 1000;
+        bytes[at] ^= 0xff;
+        fs::write(path, bytes).expect("written");
+    };
+    // The older of the two is number 0.
+    for number in [0, 1] {
+        for damage in [Some(0), Some(500), Some(999), None] {
+            let place = Place::new();
+            let expected = layered(&place);
+            let file = checkpoints(&place)[number].clone();
+            match damage {
+                Some(thousandths) => flip(&file, thousandths),
+                None => fs::remove_file(&file).expect("removed"),
+            }
+            // The newer one is not missed: what it held is replayed.
+            let told = damage.is_some() || number == 0;
+            let store = place.open();
+            assert_eq!(contents(&store), expected, "{number}, {damage:?}");
+            assert_eq!(!store.notices().is_empty(), told, "{number}, {damage:?}");
+            store.checkpoint().expect("a checkpoint");
+            store.close().expect("closed");
+            let again = place.open();
+            assert_eq!(contents(&again), expected);
+            assert!(again.notices().is_empty(), "{number}, {damage:?}: {:?}", again.notices());
+        }
+    }
+}
+
 #[test]
 fn a_reader_beside_a_damaged_checkpoint_reads_all_the_same() {
     let place = Place::new();
