@@ -83,35 +83,34 @@ impl<'a> Change<'a> {
     /// begins at `frame`.
     #[inline]
     pub(crate) fn parse(cursor: &mut Cursor<'a>, frame: Position) -> Result<Self, Malformed> {
-        match Self::parse_short(cursor.rest(), cursor.offset(), frame) {
-            Some((change, length)) => cursor.take(length).map(|_| change),
-            None => Self::parse_any(cursor, frame),
+        let back = cursor.offset() as u64;
+        let own = frame.bits().checked_add(back).map(Position::from_bits);
+        match own.and_then(|own| Self::parse_short(cursor.rest(), own)) {
+            Some(short) if u64::from(short.back) == back => {
+                cursor.take(short.length).map(|_| short.change)
+            }
+            Some(_) | None => Self::parse_any(cursor, frame),
         }
     }
 
-    /// Reads a change whose header takes no more than a word, as nearly all do, and how long it is;
-    /// `bytes` begin with it, `back` bytes into its frame. Leaves what it does not understand to
-    /// [`parse_any`](Self::parse_any).
+    /// Reads a change whose header takes no more than a word, as nearly all do; `bytes` begin with
+    /// it, at `own`. Leaves what it does not understand to [`parse_any`](Self::parse_any).
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "else what is read is moved about more than read")]
-    pub(crate) fn parse_short(
-        bytes: &'a [u8],
-        back: usize,
-        frame: Position,
-    ) -> Option<(Self, usize)> {
+    pub(crate) fn parse_short(bytes: &'a [u8], own: Position) -> Option<Short<'a>> {
         let mut header = Word::new(bytes)?;
         let (first, codecs) = (header.byte(), header.byte());
         if first & !(OPERATION_MASK | HAS_SCHEMAS) != 0 {
             return None;
         }
         let op = Op::from_number(first & OPERATION_MASK).ok()?;
-        if header.varint()? != back as u64 {
-            return None;
-        }
-        let own = frame.bits().checked_add(back as u64)?;
+        let back = u32::try_from(header.varint()?).ok()?;
         let previous = match header.varint()? {
             0 => Position::NONE,
-            distance => Position::from_bits(own.checked_sub(distance).filter(|bits| *bits != 0)?),
+            distance => {
+                let bits = own.bits().checked_sub(distance).filter(|bits| *bits != 0)?;
+                Position::from_bits(bits)
+            }
         };
         let collection = u32::try_from(header.varint()?).ok()?;
         let mut schema = || {
@@ -136,7 +135,7 @@ impl<'a> Change<'a> {
         let before = image(before, before_codec, before_schema)?;
         let after = image(after, after_codec, after_schema)?;
         let change = Self { op, collection, previous, key, before, after };
-        change.fits().then_some((change, bytes.len() - rest.len()))
+        change.fits().then_some(Short { change, back, length: bytes.len() - rest.len() })
     }
 
     /// Whether there are the images that the operation asks for.
@@ -190,6 +189,16 @@ impl<'a> Change<'a> {
         }
         Ok(change)
     }
+}
+
+/// A change as [`parse_short`](Change::parse_short) reads it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Short<'a> {
+    pub(crate) change: Change<'a>,
+    /// How many bytes it says it stands behind the start of its frame.
+    pub(crate) back: u32,
+    /// Its bytes.
+    pub(crate) length: usize,
 }
 
 /// How many bytes the change that begins at `bytes` stands behind the start of its frame.
@@ -286,10 +295,11 @@ mod tests {
             all.extend_from_slice(&bytes);
             let mut cursor = Cursor::at(&all, at);
             let careful = Change::parse_any(&mut cursor, frame);
-            match Change::parse_short(&bytes, at, frame) {
-                Some((short, length)) => {
-                    prop_assert_eq!(careful, Ok(short));
-                    prop_assert_eq!(cursor.offset(), at + length);
+            let place = Position::from_bits(frame.bits() + at as u64);
+            match Change::parse_short(&bytes, place).filter(|short| short.back as usize == at) {
+                Some(short) => {
+                    prop_assert_eq!(careful, Ok(short.change));
+                    prop_assert_eq!(cursor.offset(), at + short.length);
                 }
                 None if bit >= 8 && cut.is_none() && at == back as usize => {
                     prop_assert!(careful.is_ok());

@@ -116,13 +116,11 @@ impl Segment {
     #[inline]
     fn verified_version(&self, offset: u32) -> Option<Version<'_>> {
         let bytes = self.map.bytes();
-        let change = bytes.get(offset as usize..)?;
-        let back = change::back(change).ok()?;
-        let start = offset.checked_sub(back).filter(|start| self.verified.has(*start))?;
+        let own = Position::new(self.number(), offset);
+        let short = Change::parse_short(bytes.get(offset as usize..)?, own)?;
+        let start = offset.checked_sub(short.back).filter(|start| self.verified.has(*start))?;
         let header = LazyHeader::new(bytes.get(start as usize..)?)?;
-        let place = Position::new(self.number(), start);
-        let (change, _) = Change::parse_short(change, back as usize, place)?;
-        Some(Version::new(header, &change))
+        Some(Version::new(header, &short.change))
     }
 
     #[cold]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Head;
-use super::prefix::{last_not_greater, locate, prefix};
+use super::prefix::{Fences, last_not_greater, prefix};
 use crate::error::{Error, Result, code};
 use crate::format::block::{self, Block};
 use crate::format::checkpoint::{ArchivedCollectionImage, CheckpointHeader, DirectoryImage};
@@ -32,6 +32,16 @@ pub(crate) struct Base {
     intact: Box<[AtomicU64]>,
 }
 
+/// What the fences and fingerprints say of a key.
+#[derive(Clone, Copy, Debug)]
+enum Found<'a> {
+    Absent,
+    /// At this place, or another key of the same fingerprint is.
+    Probably(Block<'a>, usize),
+    /// In another block that begins alike, or nowhere.
+    Unclear,
+}
+
 /// The blocks of one collection.
 #[derive(Debug, Default)]
 pub(super) struct Section {
@@ -41,7 +51,7 @@ pub(super) struct Section {
     /// How many are here.
     entries: u64,
     common: Box<[u8]>,
-    fences: Box<[u64]>,
+    fences: Fences,
     /// Where each block begins, and where the last one ends.
     places: Box<[u64]>,
     /// The number of the first block among the blocks of all collections.
@@ -145,18 +155,17 @@ impl Base {
     ) -> Result<()> {
         let Some(section) = self.sections.get(&collection) else { return Ok(()) };
         for (keys, heads) in keys.chunks(TOGETHER).zip(heads.chunks_mut(TOGETHER)) {
-            let mut found = [None; TOGETHER];
+            let mut found = [Found::Absent; TOGETHER];
             self.look_for(section, keys, heads, &mut found)?;
             for ((key, head), found) in keys.iter().zip(heads).zip(found) {
                 let key = key.as_ref();
                 *head = match (*head, found) {
-                    (None, Some((block, index)))
+                    (None, Found::Probably(block, index))
                         if block.suffix_of(key) == Some(block.suffix(index)) =>
                     {
                         Some(Head::from_numbers(block.numbers(index)))
                     }
-                    // Another key of the same fingerprint, or of the same fence.
-                    (None, _) => self.get(collection, key)?,
+                    (None, Found::Probably(_, _) | Found::Unclear) => self.get(collection, key)?,
                     (known, _) => known,
                 };
             }
@@ -172,13 +181,20 @@ impl Base {
         section: &Section,
         keys: &[K],
         heads: &[Option<Head>],
-        found: &mut [Option<(Block<'a>, usize)>; TOGETHER],
+        found: &mut [Found<'a>; TOGETHER],
     ) -> Result<()> {
         let mut blocks = [None; TOGETHER];
-        for ((block, key), _) in
-            blocks.iter_mut().zip(keys).zip(heads).filter(|(_, head)| head.is_none())
+        for (((block, found), key), _) in blocks
+            .iter_mut()
+            .zip(&mut *found)
+            .zip(keys)
+            .zip(heads)
+            .filter(|(_, head)| head.is_none())
         {
-            *block = section.only_block_of(key.as_ref());
+            let (before, behind) = section.blocks_of(key.as_ref());
+            // A key that begins as a block does may stand in the one before.
+            *found = if before == behind { Found::Absent } else { Found::Unclear };
+            *block = behind.checked_sub(1).filter(|_| behind - before <= 1);
         }
         let place = |index: usize| usize::try_from(*section.places.get(index)?).ok();
         for start in blocks.iter().flatten().filter_map(|index| place(*index)) {
@@ -192,7 +208,7 @@ impl Base {
             let block = self.block(section, index)?;
             if let Some(index) = block.candidate(key.as_ref()) {
                 block.parts(index).for_each(prefetch);
-                *found = Some((block, index));
+                *found = Found::Probably(block, index);
             }
         }
         Ok(())
@@ -200,17 +216,15 @@ impl Base {
 
     /// The last block whose first key is not greater than `key`.
     fn block_of(&self, section: &Section, key: &[u8]) -> Result<Option<usize>> {
-        let wanted = prefix(&section.common, key);
         let mut damaged = None;
-        let found = last_not_greater(locate(&section.fences, wanted), |index| {
-            match self.block(section, index) {
+        let found =
+            last_not_greater(section.blocks_of(key), |index| match self.block(section, index) {
                 Ok(block) => block.compare(0, key).is_gt(),
                 Err(error) => {
                     damaged = Some(error);
                     true
                 }
-            }
-        });
+            });
         damaged.map_or(Ok(found), Err)
     }
 
@@ -260,6 +274,7 @@ impl Base {
     pub(super) fn seek(&self, collection: u32, key: &[u8]) -> Result<Option<BaseCursor<'_>>> {
         let Some(section) = self.sections.get(&collection) else { return Ok(None) };
         let Some(index) = self.block_of(section, key)? else { return Ok(self.start(collection)) };
+        self.prefetch_block(section, index);
         let index_in_block = self.block(section, index)?.lower_bound(key);
         let cursor = BaseCursor::new(self, collection, index);
         Ok(cursor.map(|cursor| BaseCursor { record: index_in_block, ..cursor }))
@@ -288,7 +303,7 @@ impl Section {
             live: image.live.to_native(),
             entries: image.entries.to_native(),
             common: image.common.as_slice().into(),
-            fences,
+            fences: Fences::new(fences),
             places: places.into_boxed_slice(),
             first,
         })
@@ -298,10 +313,9 @@ impl Section {
         self.fences.len()
     }
 
-    /// The one block that may hold a key, as far as the fences tell.
-    fn only_block_of(&self, key: &[u8]) -> Option<usize> {
-        let (before, behind) = locate(&self.fences, prefix(&self.common, key));
-        if behind - before > 1 { None } else { behind.checked_sub(1) }
+    /// The number of blocks before those that begin like a key, and with these.
+    fn blocks_of(&self, key: &[u8]) -> (usize, usize) {
+        self.fences.locate(prefix(&self.common, key))
     }
 }
 
@@ -367,6 +381,8 @@ impl<'a> BaseCursor<'a> {
         if let Some(block) = self.block {
             return Ok(block);
         }
+        // Whoever walks comes to its neighbour soon.
+        self.base.prefetch_block(self.section, self.index + 1);
         let block = self.base.block(self.section, self.index)?;
         self.block = Some(block);
         Ok(block)

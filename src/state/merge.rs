@@ -36,6 +36,8 @@ pub(super) struct Merge<'a> {
 struct Way<'a> {
     /// What words leave out.
     common: &'a [u8],
+    /// Whether anything is compared: if not, keys need not be looked at.
+    compares: bool,
     reverse: bool,
 }
 
@@ -82,7 +84,7 @@ enum Until<'a> {
 impl<'a> Merge<'a> {
     pub(super) fn new(layers: &Layers<'a>, range: Range<'a>, reverse: bool) -> Result<Self> {
         let (from, stop) = if reverse { (range.1, range.0) } else { range };
-        let way = Way { common: layers.common(), reverse };
+        let way = Way { common: layers.common(), compares: true, reverse };
         let mut sources = Vec::with_capacity(layers.deltas.len() + layers.bases.len());
         for delta in layers.deltas.into_iter().flatten() {
             let cursor = match from {
@@ -113,6 +115,7 @@ impl<'a> Merge<'a> {
             merge.insert(source)?;
         }
         merge.find_end_of_run();
+        merge.way.compares = merge.order.len() > 1 || !matches!(stop, Until::End);
         Ok(merge)
     }
 
@@ -176,7 +179,7 @@ impl<'a> Merge<'a> {
         if way.reverse || last <= from || source.next.is_none() {
             return;
         }
-        if !way.is_before(&shared.next(way, &block, last), &run) {
+        if way.compares && !way.is_before(&shared.next(way, &block, last), &run) {
             return;
         }
         let to = last.min(from.saturating_add(limit - heads.len()));
@@ -336,6 +339,9 @@ impl<'a> Shared<'a> {
     /// A record of a block. What the keys of the block begin with is looked at once.
     fn next(&mut self, way: Way<'a>, block: &Block<'a>, index: usize) -> Next<'a> {
         let key = key_in(block, index);
+        if !way.compares {
+            return Next { word: 0, key, head: Head::from_numbers(block.numbers(index)) };
+        }
         if !std::ptr::eq(self.bytes, key.start) {
             let shown = key.start.get(way.common.len()..).unwrap_or_default();
             let bits = u32::try_from(shown.len() * 8).unwrap_or(u32::MAX);

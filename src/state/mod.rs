@@ -160,18 +160,22 @@ impl State {
 
     /// The newest change of a record, which may be a deletion.
     pub(crate) fn head(&self, collection: u32, key: &[u8]) -> Result<Option<Head>> {
-        let layers = self.layers(collection);
-        for delta in layers.deltas.into_iter().flatten() {
-            if let Some(head) = delta.get(collection, key) {
-                return Ok(Some(head));
-            }
+        if let Some(head) = self.head_since_base(collection, key) {
+            return Ok(Some(head));
         }
+        let layers = self.layers(collection);
         for base in layers.bases {
             if let Some(head) = base.get(collection, key)? {
                 return Ok(Some(head));
             }
         }
         Ok(None)
+    }
+
+    /// The newest change of a record if it came after the newest base.
+    pub(crate) fn head_since_base(&self, collection: u32, key: &[u8]) -> Option<Head> {
+        let deltas = self.layers(collection).deltas.into_iter().flatten();
+        deltas.into_iter().find_map(|delta| delta.get(collection, key))
     }
 
     /// [`head`](Self::head) of several records, into `heads`: what waits for memory waits together.

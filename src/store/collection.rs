@@ -97,17 +97,25 @@ impl KeyRange {
     /// Whether the range holds this key.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        let after_start = match &self.start {
+        self.begins_before(key) && self.ends_behind(key)
+    }
+
+    /// Whether the range begins with this key, or before it.
+    pub(crate) fn begins_before(&self, key: &[u8]) -> bool {
+        match &self.start {
             Bound::Unbounded => true,
             Bound::Included(start) => key >= &start[..],
             Bound::Excluded(start) => key > &start[..],
-        };
-        let before_end = match &self.end {
+        }
+    }
+
+    /// Whether the range ends with this key, or behind it.
+    pub(crate) fn ends_behind(&self, key: &[u8]) -> bool {
+        match &self.end {
             Bound::Unbounded => true,
             Bound::Included(end) => key <= &end[..],
             Bound::Excluded(end) => key < &end[..],
-        };
-        after_start && before_end
+        }
     }
 
     pub(crate) fn as_bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {

@@ -141,6 +141,8 @@ fn at(
 
 /// How many records of the index are looked at under one lock.
 const PAGE: usize = 128;
+/// How many records ahead of the one that is read the journal is asked for.
+const AHEAD: usize = 32;
 
 /// The records of a range at one moment, in key order from both ends.
 ///
@@ -153,9 +155,9 @@ pub struct Scan<'a> {
     lsn: Lsn,
     /// What no page was fetched of yet.
     rest: Option<KeyRange>,
-    front: Heads,
+    front: Fetched,
     /// In descending order: the next one from behind stands first.
-    back: Heads,
+    back: Fetched,
     /// Reused.
     page: Page,
     /// The whole range, and the keys between which lies what was not returned yet.
@@ -166,13 +168,15 @@ pub struct Scan<'a> {
 
 /// A page of which records are taken from both ends.
 #[derive(Debug, Default)]
-struct Heads {
+struct Fetched {
     heads: Vec<Head>,
     /// How many were taken from the front.
     taken: usize,
+    /// How many of their changes were asked for.
+    asked: usize,
 }
 
-impl Heads {
+impl Fetched {
     const fn is_empty(&self) -> bool {
         self.taken == self.heads.len()
     }
@@ -181,6 +185,17 @@ impl Heads {
     fn take_from(&mut self, page: &mut Vec<Head>) {
         std::mem::swap(&mut self.heads, page);
         self.taken = 0;
+        self.asked = 0;
+    }
+
+    /// The next heads whose changes are to be asked for; nothing most of the time.
+    fn ahead(&mut self) -> &[Head] {
+        if self.taken + AHEAD / 2 < self.asked {
+            return &[];
+        }
+        let from = self.asked;
+        self.asked = (self.taken + AHEAD).min(self.heads.len());
+        self.heads.get(from..self.asked).unwrap_or_default()
     }
 
     fn pop_first(&mut self) -> Option<Head> {
@@ -204,8 +219,8 @@ impl<'a> Scan<'a> {
             after: None,
             before: None,
             rest: Some(range),
-            front: Heads::default(),
-            back: Heads::default(),
+            front: Fetched::default(),
+            back: Fetched::default(),
             page: Page::new(PAGE),
         }
     }
@@ -220,8 +235,8 @@ impl<'a> Scan<'a> {
             after: None,
             before: None,
             rest: None,
-            front: Heads::default(),
-            back: Heads::default(),
+            front: Fetched::default(),
+            back: Fetched::default(),
             page: Page::new(PAGE),
         }
     }
@@ -229,6 +244,7 @@ impl<'a> Scan<'a> {
     fn fetch(&mut self, reverse: bool) -> Result<()> {
         let Some(range) = &mut self.rest else { return Ok(()) };
         let (collection, page) = (self.collection, &mut self.page);
+        page.heads.reserve(page.limit);
         self.engine.index(|state| state.page(collection, range.as_bounds(), reverse, page))?;
         if !page.is_full() {
             self.rest = None;
@@ -237,7 +253,6 @@ impl<'a> Scan<'a> {
         } else {
             range.start_behind(&page.last);
         }
-        self.engine.journal.prefetch(page.heads.iter().map(|head| head.position));
         let near = if reverse { &mut self.back } else { &mut self.front };
         near.take_from(&mut page.heads);
         Ok(())
@@ -248,6 +263,8 @@ impl<'a> Scan<'a> {
         if near.is_empty() {
             self.fetch(reverse)?;
         }
+        let near = if reverse { &mut self.back } else { &mut self.front };
+        self.engine.journal.prefetch(near.ahead().iter().map(|head| head.position));
         Ok(if reverse {
             self.back.pop_first().or_else(|| self.front.pop_last())
         } else {
@@ -261,9 +278,14 @@ impl<'a> Scan<'a> {
             // between those that were returned already.
             let is_it = |version: &Version<'_>| {
                 version.collection == self.collection
-                    && self.bounds.contains(version.key)
-                    && self.after.is_none_or(|after| version.key > after)
-                    && self.before.is_none_or(|before| version.key < before)
+                    && match self.after {
+                        Some(after) => version.key > after,
+                        None => self.bounds.begins_before(version.key),
+                    }
+                    && match self.before {
+                        Some(before) => version.key < before,
+                        None => self.bounds.ends_behind(version.key),
+                    }
             };
             if let Some(record) = at(self.engine, head, self.lsn, is_it)? {
                 let passed = if reverse { &mut self.before } else { &mut self.after };

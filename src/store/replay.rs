@@ -4,6 +4,7 @@
 //! the state digest. Only `verify` also compares each before image with the image it replaced,
 //! which stands anywhere in the journal.
 
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -19,7 +20,7 @@ use crate::format::frame::Frame;
 use crate::format::image::{Image, Op};
 use crate::journal::Journal;
 use crate::lsn::{Lsn, Position};
-use crate::state::{Applied, State, apply};
+use crate::state::{Applied, Head, State, apply};
 use crate::sys::thread;
 
 /// Applies the transactions after the state's LSN up to `to`; returns how much of the journal that
@@ -32,7 +33,8 @@ pub(crate) fn replay(
     to: Lsn,
 ) -> Result<Stretch> {
     let source = Source { journal, catalogue };
-    let mut current = CurrentState { source, state, digest, passed: Stretch::default() };
+    let mut current =
+        CurrentState { source, state, digest, passed: Stretch::default(), known: VecDeque::new() };
     let first = current.position().next();
     let mut fold = || {
         let mut frames = journal.frames(first, to);
@@ -43,7 +45,7 @@ pub(crate) fn replay(
             if group.is_empty() {
                 return Ok(current.passed);
             }
-            current.prefetch(&group);
+            current.look_up(&group)?;
             for frame in group.drain(..) {
                 current.apply(&TransactionView::new(source, frame?)?)?;
             }
@@ -75,6 +77,8 @@ pub(crate) fn replay(
 
 /// The records of so many transactions are looked up together.
 const GROUP: usize = 32;
+/// So many of them at once.
+const TOGETHER: usize = 128;
 /// So many transactions are worth a second thread.
 const AHEAD_MIN: u64 = 4096;
 
@@ -84,13 +88,31 @@ struct CurrentState<'a> {
     state: &'a mut State,
     digest: StateDigest,
     passed: Stretch,
+    /// The newest changes of the records that the transactions to come change, as they were when
+    /// these were looked up.
+    known: VecDeque<Option<Head>>,
 }
 
 impl CurrentState<'_> {
-    /// Asks for what applying these transactions will look at in the index.
-    fn prefetch(&self, frames: &[Result<Frame<'_>>]) {
-        let changes = frames.iter().flatten().flat_map(|frame| frame.changes().take(GROUP));
-        self.state.prefetch(&changes.flatten().map(|(_, change)| (change.collection, change.key)));
+    /// Looks up the records of these transactions: what waits for memory waits together.
+    fn look_up(&mut self, frames: &[Result<Frame<'_>>]) -> Result<()> {
+        self.known.clear();
+        let (mut keys, mut heads) = (Vec::with_capacity(TOGETHER), Vec::new());
+        let mut collection = 0;
+        // A frame or a change that can't be read ends the replay when its turn comes.
+        let changes = frames.iter().map_while(|frame| frame.as_ref().ok()).flat_map(Frame::changes);
+        for (_, change) in changes.map_while(Result::ok) {
+            if change.collection != collection || keys.len() == TOGETHER {
+                self.state.heads(collection, &keys, &mut heads)?;
+                self.known.extend(heads.drain(..));
+                keys.clear();
+                collection = change.collection;
+            }
+            keys.push(change.key);
+        }
+        self.state.heads(collection, &keys, &mut heads)?;
+        self.known.extend(heads);
+        Ok(())
     }
 }
 
@@ -112,7 +134,10 @@ impl Projection for CurrentState<'_> {
             let change = found.change;
             // Before the next change is read: it may be of the collection that this one creates.
             learn(catalogue, frame, &change)?;
-            check_link(journal, self.state, frame, &change)?;
+            let known = self.known.pop_front().flatten();
+            // A transaction of the same group may have changed it since.
+            let head = self.state.head_since_base(change.collection, change.key).or(known);
+            check_link(journal, head, frame, &change)?;
             self.digest = digest_after(catalogue, self.digest, &change)?;
             applied.push(applied_of(&change, found.position));
         }
@@ -228,8 +253,9 @@ pub(crate) fn check_chain(
     frame: &Frame<'_>,
     change: &Change<'_>,
 ) -> Result<()> {
-    check_link(journal, state, frame, change)?;
-    let before = match state.head(change.collection, change.key)? {
+    let head = state.head(change.collection, change.key)?;
+    check_link(journal, head, frame, change)?;
+    let before = match head {
         Some(head) if !head.is_deleted() => journal.change(head.position)?.1.after,
         Some(_) | None => None,
     };
@@ -242,11 +268,10 @@ pub(crate) fn check_chain(
 /// A change must lead to the record's newest change, and fit what that left: whether it is live.
 fn check_link(
     journal: &Journal,
-    state: &State,
+    head: Option<Head>,
     frame: &Frame<'_>,
     change: &Change<'_>,
 ) -> Result<()> {
-    let head = state.head(change.collection, change.key)?;
     let known = head.map_or(Position::NONE, |head| head.position);
     let live = head.is_some_and(|head| !head.is_deleted());
     if change.op == Op::Read || (known == change.previous && live == change.before.is_some()) {
