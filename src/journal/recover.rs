@@ -12,7 +12,7 @@ use super::Journal;
 use super::beacon::{Beacon, Chain};
 use super::cut::{Decision, Why};
 use super::prepare::{Mould, Prepared, claim};
-use super::scan::Scan;
+use super::scan::{Scan, Stop};
 use super::seal::Sealing;
 use super::segment::{Segment, Tail};
 use super::survey::{Found, FoundKind, Hole, Survey, survey, to_usize};
@@ -239,7 +239,8 @@ impl Work<'_> {
         at_cut: bool,
     ) -> Result<FoundKind> {
         let end = u64::from(scan.end);
-        if scan.seal.is_none() {
+        // Where no frame follows, nothing but zeros does.
+        if scan.seal.is_none() && matches!(scan.stop, Stop::Hole(_)) {
             self.keep_tail(file, header.number, end, at_cut.then_some(scan.tail.lsn.next()))?;
         }
         let bytes = sys::read_range(file, 0, scan.end as usize)?;

@@ -17,6 +17,8 @@ use crate::sys::mmap::prefetch;
 
 /// Keys are kept in pieces of this size: growing never moves them.
 const PIECE_BYTES: usize = 1 << OFFSET_BITS;
+/// An order is made anew if no more than so many times what is added stands in it.
+const FEW_TO_MANY: usize = 8;
 /// Slots of the hash table to begin with.
 const SLOTS_MIN: usize = 64;
 
@@ -27,6 +29,8 @@ pub(super) struct Delta {
     /// For each entry its number, one more, beside the upper half of its hash; zero is free.
     slots: Vec<u64>,
     orders: BTreeMap<u32, Order>,
+    /// The first entry that has no place in the order yet, while many are added.
+    unordered: Option<u32>,
 }
 
 /// The entries, numbered in the order in which they came.
@@ -197,13 +201,43 @@ impl Delta {
         let entry =
             Entry { words: sought.words, key: KeyPlace(0), collection, hash: lower(hash), head };
         let id = self.entries.push(entry, key);
-        if let Some(order) = self.orders.get_mut(&collection) {
+        if self.unordered.is_none()
+            && let Some(order) = self.orders.get_mut(&collection)
+        {
             order.insert(&self.entries, id, &sought);
         }
         if self.entries.entries.len() * 2 > self.slots.len() {
             self.grow();
         } else if let Some(slot) = self.slots.get_mut(slot) {
             *slot = slot_of(hash, id);
+        }
+    }
+
+    /// From here on many records are added, and nothing is asked for but single ones.
+    pub(super) fn begin_many(&mut self) {
+        self.unordered = self.unordered.or_else(|| u32::try_from(self.entries.entries.len()).ok());
+    }
+
+    /// Gives the records that were added since [`begin_many`](Self::begin_many) their places in the
+    /// order, which costs less for all at once than for one after the other.
+    pub(super) fn end_many(&mut self) {
+        let Some(first) = self.unordered.take() else { return };
+        let mut added: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let entries = self.entries.entries.get(first as usize..).unwrap_or_default();
+        for (id, entry) in (first..).zip(entries) {
+            added.entry(entry.collection).or_default().push(id);
+        }
+        for (collection, ids) in added {
+            let Some(order) = self.orders.get_mut(&collection) else { continue };
+            if order.size() / FEW_TO_MANY < ids.len() {
+                order.extend(&self.entries, ids);
+                continue;
+            }
+            for id in ids {
+                let Some(entry) = self.entries.get(id) else { continue };
+                let sought = Sought::new(order.common(), self.entries.key(entry));
+                order.insert(&self.entries, id, &sought);
+            }
         }
     }
 

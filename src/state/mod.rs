@@ -158,6 +158,20 @@ impl State {
         }
     }
 
+    /// Calls something that applies many transactions and asks for single records only: what it
+    /// adds gets its place among the others when it is through.
+    pub(crate) fn apply_many<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> T {
+        self.delta.begin_many();
+        let result = call(self);
+        self.delta.end_many();
+        result
+    }
+
+    /// What of this state lies in its bases.
+    pub(crate) fn bases_alone(&self) -> Self {
+        Self { bases: self.bases.clone(), ..Self::default() }
+    }
+
     /// The newest change of a record, which may be a deletion.
     pub(crate) fn head(&self, collection: u32, key: &[u8]) -> Result<Option<Head>> {
         if let Some(head) = self.head_since_base(collection, key) {

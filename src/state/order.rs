@@ -5,6 +5,8 @@ use super::prefix::{last_not_greater, locate};
 
 /// A leaf is split when it holds this many records.
 const LEAF_RECORDS: usize = 128;
+/// Leaves that are made at once leave room for what comes between.
+const LEAF_RECORDS_AT_ONCE: usize = 96;
 
 /// Numbers of entries in key order.
 #[derive(Debug, Default)]
@@ -90,6 +92,35 @@ impl Order {
         {
             *first = sought.words.0;
         }
+    }
+
+    /// Adds entries of which none is there yet, in any order.
+    pub(super) fn extend(&mut self, entries: &Entries, mut ids: Vec<u32>) {
+        let word = |id: u32| entries.get(id).map_or(0, |entry| entry.words.0);
+        let key = |id: u32| entries.get(id).map_or(&[][..], |entry| entries.key(entry));
+        let compare = |a: u32, b: u32| word(a).cmp(&word(b)).then_with(|| key(a).cmp(key(b)));
+        ids.sort_unstable_by(|a, b| compare(*a, *b));
+        let there: Vec<u32> = self.leaves.drain(..).flat_map(|leaf| leaf.ids).collect();
+        self.firsts.clear();
+        let mut merged = Vec::with_capacity(there.len() + ids.len());
+        let mut there = there.into_iter().peekable();
+        for id in ids {
+            while let Some(before) = there.next_if(|before| compare(*before, id).is_lt()) {
+                merged.push(before);
+            }
+            merged.push(id);
+        }
+        merged.extend(there);
+        for ids in merged.chunks(LEAF_RECORDS_AT_ONCE) {
+            let prefixes: Vec<u64> = ids.iter().map(|id| word(*id)).collect();
+            self.firsts.extend(prefixes.first());
+            self.leaves.push(Leaf { prefixes, ids: ids.to_vec() });
+        }
+    }
+
+    /// How many records it holds, about.
+    pub(super) const fn size(&self) -> usize {
+        self.leaves.len() * LEAF_RECORDS
     }
 
     fn begin_leaf(&mut self, at: usize) {

@@ -93,6 +93,8 @@ fn checkpoint_in_memory(state: &mut State) {
 #[derive(Clone, Debug)]
 enum Step {
     Write(Vec<u8>, bool),
+    /// Writes as a replay does.
+    Many(Vec<(Vec<u8>, bool)>),
     Freeze,
     /// Writes a checkpoint that merges so many of the bases.
     Install(usize),
@@ -111,6 +113,7 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         60 => (key(), any::<bool>()).prop_map(|(key, deleted)| Step::Write(key, deleted)),
+        1 => prop::collection::vec((key(), any::<bool>()), 0..300).prop_map(Step::Many),
         1 => Just(Step::Freeze),
         2 => (0..4_usize).prop_map(Step::Install),
         1 => Just(Step::Reopen),
@@ -182,6 +185,11 @@ proptest! {
         for step in steps {
             match step {
                 Step::Write(key, deleted) => write(&mut state, &mut model, &key, deleted),
+                Step::Many(writes) => state.apply_many(|state| {
+                    for (key, deleted) in writes {
+                        write(state, &mut model, &key, deleted);
+                    }
+                }),
                 Step::Freeze => frozen = Some(state.freeze()),
                 Step::Install(merged) => {
                     let frozen = frozen.take().unwrap_or_else(|| state.freeze());

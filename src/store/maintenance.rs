@@ -244,31 +244,48 @@ fn found(journal: &Journal) -> Result<Vec<Lsn>> {
     Ok(names.iter().filter_map(|name| names::parse_checkpoint(name)).collect())
 }
 
-/// Reads the newest checkpoint that holds in every respect, and those it stands on. One that does
-/// not is reported, and set aside if `may_set_aside`; the journal has everything it had.
+/// The checkpoints that turned out not to hold. They are reported, and set aside where that is
+/// allowed; the journal has everything they had.
+#[derive(Debug)]
+pub(crate) struct Doubts {
+    may_set_aside: bool,
+    lsns: BTreeSet<Lsn>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl Doubts {
+    pub(crate) const fn new(may_set_aside: bool) -> Self {
+        Self { may_set_aside, lsns: BTreeSet::new(), notices: Vec::new() }
+    }
+
+    /// Adds a checkpoint because of what was found wrong with it, or with one that it stands on.
+    pub(crate) fn add(&mut self, journal: &Journal, lsn: Lsn, error: &Error) -> Result<()> {
+        let notice = rebuilt_notice(error);
+        // Several checkpoints may stand on the one that is damaged.
+        if !self.notices.contains(&notice) {
+            self.notices.push(notice);
+        }
+        self.lsns.insert(lsn);
+        let path = names::checkpoint(&journal.mould.root, lsn);
+        if self.may_set_aside && journal.mould.disk.entry(&path)? == Entry::File {
+            set_aside(journal, &path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the newest checkpoint that is not in doubt, and those it stands on; adds those to the
+/// doubts that do not hold.
 pub(crate) fn load(
     journal: &Journal,
     catalogue: &Catalogue,
-    may_set_aside: bool,
-    notices: &mut Vec<Notice>,
+    doubts: &mut Doubts,
 ) -> Result<Loaded> {
-    let mut doubted = BTreeSet::new();
     // Looked for each time: another process may be replacing them.
-    while let Some(lsn) = found(journal)?.into_iter().rfind(|lsn| !doubted.contains(lsn)) {
+    while let Some(lsn) = found(journal)?.into_iter().rfind(|lsn| !doubts.lsns.contains(lsn)) {
         match take(journal, catalogue, lsn) {
             Ok(loaded) => return Ok(loaded),
-            Err(error) => {
-                let notice = rebuilt_notice(&error);
-                // Several checkpoints may stand on the one that is damaged.
-                if !notices.contains(&notice) {
-                    notices.push(notice);
-                }
-                doubted.insert(lsn);
-                let path = names::checkpoint(&journal.mould.root, lsn);
-                if may_set_aside && journal.mould.disk.entry(&path)? == Entry::File {
-                    set_aside(journal, &path)?;
-                }
-            }
+            Err(error) => doubts.add(journal, lsn, &error)?,
         }
     }
     Ok(Loaded::default())

@@ -8,7 +8,7 @@ use super::Store;
 use super::background::Behind;
 use super::catalogue::Catalogue;
 use super::engine::{Background, Engine, Handle, Parts, Section, Writing};
-use super::maintenance;
+use super::maintenance::{self, Doubts, Loaded};
 use super::options::{AppendMethod, Durability, Options};
 use super::replay::replay;
 use crate::error::{Error, Result, code};
@@ -165,12 +165,21 @@ fn mould(options: &Options, root: &Path, identity: &StoreHeader) -> Result<Mould
 
 /// The state folded from an opened journal.
 fn fold(options: &Options, opened: &Opened, identity: StoreHeader) -> Result<Parts> {
-    let mut notices = opened.notices.clone();
+    let journal = &opened.journal;
     let catalogue = Catalogue::new();
-    let loaded = maintenance::load(&opened.journal, &catalogue, !options.read_only, &mut notices)?;
-    let mut state = loaded.state;
-    let (digest, to) = (loaded.digest, opened.tail.lsn);
-    let passed = replay(&opened.journal, &catalogue, &mut state, digest, to)?;
+    let mut doubts = Doubts::new(!options.read_only);
+    let (state, loaded_lsn, passed) = loop {
+        let Loaded { mut state, digest, lsn } =
+            maintenance::load(journal, &catalogue, &mut doubts)?;
+        match replay(journal, &catalogue, &mut state, digest, opened.tail.lsn) {
+            Err(error) if error.code().id == code::CHECKPOINT_DAMAGED.id => {
+                doubts.add(journal, lsn, &error)?;
+            }
+            passed => break (state, lsn, passed?),
+        }
+    };
+    let mut notices = opened.notices.clone();
+    notices.extend(doubts.notices);
     Ok(Parts {
         root: opened.journal.mould.root.clone(),
         identity,
@@ -180,7 +189,7 @@ fn fold(options: &Options, opened: &Opened, identity: StoreHeader) -> Result<Par
         tail: opened.tail,
         durability: options.durability,
         notices,
-        behind: Behind::new(options.checkpoint_bytes, loaded.lsn, passed),
+        behind: Behind::new(options.checkpoint_bytes, loaded_lsn, passed),
         writing: None,
     })
 }

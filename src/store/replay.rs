@@ -5,8 +5,7 @@
 //! which stands anywhere in the journal.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::sync_channel;
 
 use super::background::Stretch;
 use super::catalogue::{COLLECTIONS, Catalogue, CatalogueRecord};
@@ -19,6 +18,7 @@ use crate::format::digest::StateDigest;
 use crate::format::frame::Frame;
 use crate::format::image::{Image, Op};
 use crate::journal::Journal;
+use crate::journal::reader::Frames;
 use crate::lsn::{Lsn, Position};
 use crate::state::{Applied, Head, State, apply};
 use crate::sys::thread;
@@ -32,55 +32,123 @@ pub(crate) fn replay(
     digest: StateDigest,
     to: Lsn,
 ) -> Result<Stretch> {
-    let source = Source { journal, catalogue };
-    let mut current =
-        CurrentState { source, state, digest, passed: Stretch::default(), known: VecDeque::new() };
-    let first = current.position().next();
-    let mut fold = || {
-        let mut frames = journal.frames(first, to);
-        let mut group = Vec::with_capacity(GROUP);
-        loop {
-            group.clear();
-            group.extend(frames.by_ref().take(GROUP));
-            if group.is_empty() {
-                return Ok(current.passed);
-            }
-            current.look_up(&group)?;
-            for frame in group.drain(..) {
-                current.apply(&TransactionView::new(source, frame?)?)?;
-            }
-        }
-    };
-    if to.get().saturating_sub(first.get()) < AHEAD_MIN {
-        return fold();
-    }
-    // A frame is checked once in a process, by whoever reads it first: here by a second thread
-    // that runs ahead, which also brings the journal into memory.
-    let done = AtomicBool::new(false);
-    thread::beside(
-        "afterimage-ahead",
-        || {
-            for frame in journal.frames(first, to) {
-                // What is wrong with a frame is found again by who needs it.
-                if frame.is_err() || done.load(Relaxed) {
-                    break;
-                }
-            }
-        },
-        || {
-            let folded = fold();
-            done.store(true, Relaxed);
-            folded
-        },
-    )
+    state.apply_many(|state| fold(journal, catalogue, state, digest, to))
 }
 
-/// The records of so many transactions are looked up together.
-const GROUP: usize = 32;
-/// So many of them at once.
+fn fold(
+    journal: &Journal,
+    catalogue: &Catalogue,
+    state: &mut State,
+    digest: StateDigest,
+    to: Lsn,
+) -> Result<Stretch> {
+    let source = Source { journal, catalogue };
+    let bases = state.bases_alone();
+    let mut current = CurrentState {
+        source,
+        state,
+        digest,
+        passed: Stretch::default(),
+        in_bases: VecDeque::new(),
+    };
+    let first = current.position().next();
+    if is_worth_a_thread(journal, first, to) {
+        let (sender, groups) = sync_channel(GROUPS_AHEAD);
+        let ahead = Groups { frames: journal.frames(first, to), bases: &bases };
+        thread::beside(
+            "afterimage-ahead",
+            move || {
+                for group in ahead {
+                    if sender.send(group).is_err() {
+                        break;
+                    }
+                }
+            },
+            || groups.into_iter().try_for_each(|group| current.take(group)),
+        )?;
+    }
+    // What no second thread has looked at: all of it, or nothing.
+    let mut rest = Groups { frames: journal.frames(current.position().next(), to), bases: &bases };
+    rest.try_for_each(|group| current.take(group))?;
+    Ok(current.passed)
+}
+
+/// Whether there is so much to replay that a second thread saves more time than it takes to start.
+fn is_worth_a_thread(journal: &Journal, first: Lsn, to: Lsn) -> bool {
+    let bits = |lsn| journal.find(lsn).map_or(0, |frame| frame.position.bits());
+    let transactions = to.get().saturating_sub(first.get());
+    transactions >= AHEAD_MIN
+        || (to >= first && bits(to).saturating_sub(bits(first)) >= AHEAD_BYTES_MIN)
+}
+
+/// So many transactions, or those that hold so many changes, are looked up together.
+const GROUP: usize = 512;
+const GROUP_CHANGES: u32 = 1024;
+/// So many records are, at once.
 const TOGETHER: usize = 128;
-/// So many transactions are worth a second thread.
+/// So many groups the second thread may be ahead.
+const GROUPS_AHEAD: usize = 16;
+/// So many transactions are worth a second thread, and so many bytes of them.
 const AHEAD_MIN: u64 = 4096;
+const AHEAD_BYTES_MIN: u64 = 1 << 20;
+
+/// Transactions in their order, checked, with what the bases say of the records that they change.
+/// Neither the journal nor the bases change, so that a second thread can prepare this ahead of the
+/// one that applies it.
+struct Groups<'a> {
+    frames: Frames<'a>,
+    bases: &'a State,
+}
+
+struct Group<'a> {
+    frames: Vec<Result<Frame<'a>>>,
+    /// For each change.
+    in_bases: Result<VecDeque<Option<Head>>>,
+}
+
+impl<'a> Iterator for Groups<'a> {
+    type Item = Group<'a>;
+
+    fn next(&mut self) -> Option<Group<'a>> {
+        let mut frames = Vec::with_capacity(GROUP);
+        let mut changes = 0_u32;
+        while frames.len() < GROUP && changes < GROUP_CHANGES {
+            let Some(frame) = self.frames.next() else { break };
+            changes =
+                changes.saturating_add(frame.as_ref().map_or(0, |frame| frame.header.changes));
+            frames.push(frame);
+        }
+        let in_bases = self.look_up(&frames);
+        (!frames.is_empty()).then_some(Group { frames, in_bases })
+    }
+}
+
+impl Groups<'_> {
+    fn look_up(&self, frames: &[Result<Frame<'_>>]) -> Result<VecDeque<Option<Head>>> {
+        let mut found = VecDeque::new();
+        let (mut keys, mut heads) = (Vec::with_capacity(TOGETHER), Vec::new());
+        let mut collection = 0;
+        for change in changes_of(frames) {
+            if change.collection != collection || keys.len() == TOGETHER {
+                self.bases.heads(collection, &keys, &mut heads)?;
+                found.extend(heads.drain(..));
+                keys.clear();
+                collection = change.collection;
+            }
+            keys.push(change.key);
+        }
+        self.bases.heads(collection, &keys, &mut heads)?;
+        found.extend(heads);
+        Ok(found)
+    }
+}
+
+/// The changes of these transactions. One that can't be read ends the replay when its turn comes.
+fn changes_of<'a>(frames: &[Result<Frame<'a>>]) -> impl Iterator<Item = Change<'a>> + Clone {
+    let frames = frames.iter().map_while(|frame| frame.as_ref().ok());
+    let changes = frames.flat_map(Frame::changes);
+    changes.map_while(|found| found.ok().map(|(_, change)| change))
+}
 
 /// The current state: the projection that every store has.
 struct CurrentState<'a> {
@@ -88,30 +156,18 @@ struct CurrentState<'a> {
     state: &'a mut State,
     digest: StateDigest,
     passed: Stretch,
-    /// The newest changes of the records that the transactions to come change, as they were when
-    /// these were looked up.
-    known: VecDeque<Option<Head>>,
+    /// What the bases say of the records that the changes to come are of.
+    in_bases: VecDeque<Option<Head>>,
 }
 
 impl CurrentState<'_> {
-    /// Looks up the records of these transactions: what waits for memory waits together.
-    fn look_up(&mut self, frames: &[Result<Frame<'_>>]) -> Result<()> {
-        self.known.clear();
-        let (mut keys, mut heads) = (Vec::with_capacity(TOGETHER), Vec::new());
-        let mut collection = 0;
-        // A frame or a change that can't be read ends the replay when its turn comes.
-        let changes = frames.iter().map_while(|frame| frame.as_ref().ok()).flat_map(Frame::changes);
-        for (_, change) in changes.map_while(Result::ok) {
-            if change.collection != collection || keys.len() == TOGETHER {
-                self.state.heads(collection, &keys, &mut heads)?;
-                self.known.extend(heads.drain(..));
-                keys.clear();
-                collection = change.collection;
-            }
-            keys.push(change.key);
+    fn take(&mut self, group: Group<'_>) -> Result<()> {
+        self.in_bases = group.in_bases?;
+        self.state
+            .prefetch(&changes_of(&group.frames).map(|change| (change.collection, change.key)));
+        for frame in group.frames {
+            self.apply(&TransactionView::new(self.source, frame?)?)?;
         }
-        self.state.heads(collection, &keys, &mut heads)?;
-        self.known.extend(heads);
         Ok(())
     }
 }
@@ -134,9 +190,8 @@ impl Projection for CurrentState<'_> {
             let change = found.change;
             // Before the next change is read: it may be of the collection that this one creates.
             learn(catalogue, frame, &change)?;
-            let known = self.known.pop_front().flatten();
-            // A transaction of the same group may have changed it since.
-            let head = self.state.head_since_base(change.collection, change.key).or(known);
+            let in_bases = self.in_bases.pop_front().flatten();
+            let head = self.state.head_since_base(change.collection, change.key).or(in_bases);
             check_link(journal, head, frame, &change)?;
             self.digest = digest_after(catalogue, self.digest, &change)?;
             applied.push(applied_of(&change, found.position));
@@ -319,11 +374,23 @@ pub(crate) fn refresh(engine: &Engine) -> Result<Lsn> {
     let before = *tail;
     let after = engine.journal.follow(before)?;
     if after.lsn > before.lsn {
-        let mut state = engine.state_mut();
-        replay(&engine.journal, &engine.catalogue, &mut state, before.digest, after.lsn)?;
+        match follow(engine, before.digest, after.lsn) {
+            Err(error) if error.code().id == code::CHECKPOINT_DAMAGED.id => {
+                // Part of it may have been applied.
+                engine.rebuild_state(&error)?;
+                let reached = engine.state().lsn;
+                follow(engine, engine.journal.find(reached)?.header.digest, after.lsn)?;
+            }
+            followed => followed?,
+        }
         engine.set_applied(after.lsn);
     }
     *tail = after;
     drop(tail);
     Ok(after.lsn)
+}
+
+fn follow(engine: &Engine, digest: StateDigest, to: Lsn) -> Result<()> {
+    let mut state = engine.state_mut();
+    replay(&engine.journal, &engine.catalogue, &mut state, digest, to).map(|_| ())
 }

@@ -16,6 +16,8 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<
 pub(crate) fn beside<T>(name: &str, helper: impl FnOnce() + Send, body: impl FnOnce() -> T) -> T {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if cores == 1 {
+        // What waits for the helper must see that it is gone.
+        drop(helper);
         return body();
     }
     std::thread::scope(|scope| {

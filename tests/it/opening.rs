@@ -1,6 +1,7 @@
 //! Opening: recovery, other processes, damage.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 
 use afterimage::{ErrorKind, KeyRange, Lsn, Store, VerifyDepth, code, verify};
 
@@ -339,6 +340,56 @@ fn a_store_is_whole_whatever_happens_to_the_layers_of_its_checkpoint() {
             assert!(again.notices().is_empty(), "{number}, {damage:?}: {:?}", again.notices());
         }
     }
+}
+
+#[test]
+fn damage_of_a_checkpoint_that_the_replay_behind_it_finds_costs_a_warning_too() {
+    for number in [0, 1] {
+        let place = Place::new();
+        layered(&place);
+        let store = place.open();
+        // The large ones would make a checkpoint due on closing.
+        for n in (0..400).filter(|n| n % 10 > 0) {
+            put(&store, &format!("k{n}"), "behind the checkpoint");
+        }
+        let expected = contents(&store);
+        store.close().expect("closed, with a tail to replay");
+        let file = checkpoints(&place)[number].clone();
+        let mut bytes = fs::read(&file).expect("read");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&file, bytes).expect("written");
+        let reader = place.reader();
+        assert_eq!(contents(&reader), expected);
+        assert!(!reader.notices().is_empty());
+        let store = place.open();
+        assert_eq!(contents(&store), expected);
+        assert!(store.notices()[0].to_string().contains(code::CHECKPOINT_DAMAGED.id));
+        store.close().expect("closed");
+        assert!(place.open().notices().is_empty(), "it was set aside");
+    }
+}
+
+#[test]
+fn a_follower_that_finds_its_checkpoint_damaged_goes_on() {
+    let place = Place::new();
+    layered(&place);
+    let reader = place.reader();
+    for path in checkpoints(&place) {
+        // In place: the reader has it mapped.
+        let file = fs::OpenOptions::new().read(true).write(true).open(&path).expect("opened");
+        let middle = file.metadata().expect("there").len() / 2;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, middle).expect("read");
+        file.write_all_at(&[byte[0] ^ 1], middle).expect("written");
+    }
+    let store = place.open();
+    for n in 0..400 {
+        put(&store, &format!("k{n}"), "behind the checkpoint");
+    }
+    assert_eq!(reader.refresh().expect("followed"), store.head());
+    assert_eq!(contents(&reader), contents(&store));
+    assert!(!reader.notices().is_empty());
 }
 
 #[test]
