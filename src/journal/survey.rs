@@ -62,9 +62,9 @@ pub(crate) struct Hole {
     pub(crate) malformed: Malformed,
 }
 
-/// Looks at all segments. With `settle`, unsealed files are synced and their cached pages dropped
-/// first: after a failed sync the cache shows what the disk does not have, and what recovery serves
-/// must be durable.
+/// Looks at all segments. With `settle`, files whose seal the beacon does not know are synced and
+/// their cached pages dropped first: after a failed sync the cache shows what the disk does not
+/// have, and what recovery serves must be durable.
 pub(crate) fn survey(mould: &Mould, control: &Control, settle: bool) -> Result<Survey> {
     let mut surveyor = Surveyor {
         mould,
@@ -136,6 +136,11 @@ impl Surveyor<'_> {
     fn look(&mut self, number: u32) -> Result<Found> {
         let path = names::segment(&self.mould.root, number);
         let file = self.mould.disk.open(&path, self.access())?;
+        if self.settle && number > self.control.chain_segment {
+            // A seal whose sync has failed is in the cache, too, and not on the disk.
+            file.sync()?;
+            file.drop_cache()?;
+        }
         let length = file.length()?;
         if length > SEGMENT_FILE_BYTES_MAX {
             let message = format!("a segment of {length} bytes can't be");
@@ -185,8 +190,11 @@ impl Surveyor<'_> {
         let rest = bytes.get(SEGMENT_HEADER_BYTES..).unwrap_or_default();
         let later = names::segment(&self.mould.root, number + 1);
         let last = self.mould.disk.entry(&later)? == sys::Entry::Nothing;
-        if last && rest.iter().all(|byte| *byte == 0) && number > self.control.durable_end.segment()
-        {
+        // The beacon may name a segment that held nothing yet, and was made anew since.
+        let end = self.control.durable_end;
+        let held = number < end.segment()
+            || (number == end.segment() && end.offset() as usize > SEGMENT_HEADER_BYTES);
+        if last && !held && rest.iter().all(|byte| *byte == 0) {
             return Ok(Found { number, file, kind: FoundKind::Unused });
         }
         let offset = match why {
@@ -245,10 +253,6 @@ impl Surveyor<'_> {
 
     fn unsealed(&mut self, header: SegmentHeader, file: Arc<dyn DiskFile>) -> Result<Found> {
         let number = header.number;
-        if self.settle {
-            file.sync()?;
-            file.drop_cache()?;
-        }
         let bytes = sys::read_range(&*file, 0, to_usize(file.written_end()?))?;
         if self.hole.is_some() && !self.resumes(&bytes, &header) {
             self.note_behind(&bytes, header.seed(), SEGMENT_HEADER_BYTES);

@@ -6,7 +6,7 @@
 
 #![expect(clippy::expect_used, reason = "a broken promise fails the test that uses this")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, Result};
@@ -14,8 +14,8 @@ use crate::format::digest::StateDigest;
 use crate::format::image::{CodecId, Image};
 use crate::lsn::Lsn;
 use crate::state::checkpoint::Extent;
-use crate::store::{Durability, Options, Store};
-use crate::sys::sim::SimDisk;
+use crate::store::{Durability, KeyRange, Options, Store, Transaction};
+use crate::sys::sim::{AtRandom, Fault, SimDisk};
 
 const ROOT: &str = "/sim.store";
 
@@ -24,10 +24,68 @@ const ROOT: &str = "/sim.store";
 pub struct Tried {
     /// Moments at which the power was cut.
     pub cuts: u64,
+    /// Of these, the moments of which every state that a cut can leave was tried.
+    pub exhausted: u64,
     /// States of the disk that were opened again.
     pub states: u64,
     /// Calls that were made to fail.
     pub faults: u64,
+}
+
+/// What a history is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new record.
+    Put,
+    /// A record that is there, mostly.
+    Update,
+    /// A deletion of one that is there, mostly.
+    Delete,
+    /// Three records in one transaction.
+    Batch,
+    /// A record that takes most of a segment.
+    Large,
+    /// A checkpoint of what changed.
+    Layer,
+    /// A checkpoint of everything.
+    Whole,
+    /// Closing and opening.
+    Reopen,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Put,
+        Self::Update,
+        Self::Delete,
+        Self::Batch,
+        Self::Large,
+        Self::Layer,
+        Self::Whole,
+        Self::Reopen,
+    ];
+}
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Once, with this error of the operating system.
+    Once(i32),
+    /// And all later calls as well.
+    Forever(i32),
+    /// Once; a write has then written its first half.
+    Torn(i32),
+}
+
+impl Failure {
+    const fn after(self, calls: u64) -> Fault {
+        match self {
+            Self::Once(errno) => Fault { after: calls, forever: false, errno, torn: false },
+            Self::Forever(errno) => Fault { after: calls, forever: true, errno, torn: false },
+            Self::Torn(errno) => Fault { after: calls, forever: false, errno, torn: true },
+        }
+    }
 }
 
 /// A store under test.
@@ -35,10 +93,10 @@ pub struct Tried {
 pub struct Bench {
     disk: Arc<SimDisk>,
     store: Option<Store>,
+    durability: Durability,
     /// The state digest after each LSN that was ever appended.
     digests: Vec<StateDigest>,
-    acknowledged: Lsn,
-    random: u64,
+    random: AtRandom,
 }
 
 impl Bench {
@@ -54,103 +112,109 @@ impl Bench {
         Ok(Self {
             disk,
             store: Some(store),
+            durability,
             digests: vec![StateDigest::default()],
-            acknowledged: Lsn::ZERO,
-            random: seed.wrapping_mul(2).wrapping_add(1),
+            random: AtRandom::new(seed),
         })
     }
 
-    fn next(&mut self, bound: u64) -> u64 {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.random >> 33) % bound
+    /// A random operation; mostly one that writes.
+    pub fn step(&mut self) {
+        let choice = usize::try_from(self.random.next() % 24).unwrap_or(0);
+        let operation = Operation::ALL.get(choice / 3).copied().unwrap_or(Operation::Put);
+        self.operate(operation);
     }
 
-    fn store(&self) -> &Store {
-        self.store.as_ref().expect("a bench has a store")
-    }
-
-    /// One random transaction, now and then a checkpoint. Returns whether it was acknowledged.
-    pub fn step(&mut self) -> bool {
-        // A checkpoint that can't be written costs nothing.
-        match self.next(12) {
-            0 => drop(self.store().checkpoint()),
-            1 | 2 => drop(self.store().engine.write_checkpoint(Extent::Layer)),
-            _ => {}
-        }
-        let (count, salt) = (1 + self.next(3), self.next(1000));
-        let writes: Vec<_> =
-            (0..count).map(|_| (self.next(8), self.next(700), self.next(4) == 0)).collect();
-        let committed = self.store().write(|tx| {
-            for (key, size, delete) in &writes {
-                let key = format!("key-{key}");
-                if *delete {
-                    tx.delete_record("things", key.as_bytes())?;
-                } else {
-                    let width = usize::try_from(*size).unwrap_or(0);
-                    let value = format!("{salt:>width$}");
-                    let image = Image::new(value.as_bytes(), CodecId::Raw);
-                    tx.put_image("things", key.as_bytes(), image)?;
+    /// Applies an operation, which may fail if a call to the disk does.
+    ///
+    /// # Panics
+    /// When it fails in another way.
+    pub fn operate(&mut self, operation: Operation) {
+        let (key, size) = (self.random.next() % 8, 1 + self.random.next() % 700);
+        match operation {
+            Operation::Put => {
+                let new = self.digests.len();
+                self.write(|tx| put(tx, &format!("new-{new}"), size));
+            }
+            Operation::Update => self.write(|tx| put(tx, &format!("key-{key}"), size)),
+            Operation::Delete => {
+                let name = format!("key-{key}");
+                self.write(|tx| tx.delete_record("things", name.as_bytes()).map(|_| ()));
+            }
+            Operation::Batch => self.write(|tx| {
+                (key..key + 3).try_for_each(|key| put(tx, &format!("key-{}", key % 8), size))
+            }),
+            Operation::Large => self.write(|tx| put(tx, &format!("key-{key}"), 2500 + size)),
+            // One that can't be written costs nothing.
+            Operation::Layer => {
+                if let Some(store) = &self.store {
+                    drop(store.engine.write_checkpoint(Extent::Layer));
                 }
             }
-            Ok(())
-        });
+            Operation::Whole => {
+                if let Some(store) = &self.store {
+                    drop(store.checkpoint());
+                }
+            }
+            Operation::Reopen => {
+                drop(self.store.take().map(Store::close));
+                self.store = allowed(open(&self.disk, self.durability));
+            }
+        }
+    }
+
+    fn write(&mut self, call: impl FnMut(&mut Transaction<'_>) -> Result<()>) {
+        let Some(store) = &self.store else { return };
+        let committed = store.write(call);
         // Also of a transaction that failed after it was appended: it may be there later.
-        let tail = self.store().engine.journal.sync.tail();
+        let tail = store.engine.journal.sync.tail();
         if tail.lsn.get() == self.digests.len() as u64 {
             self.digests.push(tail.digest);
         }
-        match committed {
-            Ok(commit) => {
-                self.acknowledged = self.acknowledged.max(commit.lsn());
-                true
-            }
-            Err(error) => {
-                let kind = error.kind();
-                let typed = [ErrorKind::Io, ErrorKind::Full, ErrorKind::Poisoned];
-                assert!(typed.contains(&kind), "an unexpected error: {error:?}");
-                false
-            }
+        if let Some(commit) = allowed(committed) {
+            self.disk.set_note(commit.lsn().get().max(self.disk.note()));
         }
     }
 
-    /// Makes one of the next calls to the disk fail.
-    pub fn fail(&mut self, after: u64, errno: i32) {
-        self.disk.fail_after(after, errno);
-    }
-
-    /// How many changing calls the disk has seen.
+    /// The store's files as they are now, by their names in it.
     #[must_use]
-    pub fn calls(&self) -> u64 {
-        self.disk.calls()
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        self.disk.contents(Path::new(ROOT))
     }
 
-    /// Cuts the power in `ways` ways, opens each, and checks it; then cuts each once more.
+    /// Closes the store.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn close(&mut self) {
+        if let Some(store) = self.store.take() {
+            store.close().expect("the disk is sound");
+        }
+    }
+
+    /// Cuts the power in `ways` ways, opens each, and checks it; then cuts each twice more.
     ///
     /// # Panics
     /// When a promise is broken; the message has the seed.
-    pub fn cut(&mut self, ways: u64, durability: Durability, tried: &mut Tried) {
+    pub fn cut(&mut self, ways: u64, tried: &mut Tried) {
         tried.cuts += 1;
         for _ in 0..ways {
-            let seed = self.next(u64::MAX >> 33);
-            let disk = Arc::new(self.disk.crash(seed));
-            self.check(&disk, (seed, 2), durability, tried);
+            let seed = self.random.next();
+            self.check(&Arc::new(self.disk.crash(seed)), (seed, 2), tried);
         }
     }
 
-    fn check(
-        &self,
-        disk: &Arc<SimDisk>,
-        (seed, deeper): (u64, u64),
-        durability: Durability,
-        tried: &mut Tried,
-    ) {
+    /// Opens what a cut left and checks it; recovery itself is cut as well, so many times over:
+    /// each state that it leaves must recover to the same.
+    fn check(&self, disk: &Arc<SimDisk>, (seed, deeper): (u64, u64), tried: &mut Tried) {
         tried.states += 1;
-        let store = match open(disk, durability) {
+        let store = match open(disk, self.durability) {
             Ok(store) => store,
             Err(error) => panic!("seed {seed}: the store does not open: {error:?}"),
         };
         let head = store.head();
-        let promised = if durability == Durability::Sync { self.acknowledged } else { Lsn::ZERO };
+        let acknowledged = Lsn::new(disk.note());
+        let promised = if self.durability == Durability::Sync { acknowledged } else { Lsn::ZERO };
         assert!(
             head >= promised,
             "seed {seed}: LSN {promised} was acknowledged, LSN {head} is left"
@@ -162,19 +226,122 @@ impl Bench {
             Some(&digest),
             "seed {seed}: LSN {head} is not what was committed"
         );
-        for record in
-            store.snapshot().scan("things", crate::store::KeyRange::all()).into_iter().flatten()
-        {
+        for record in store.snapshot().scan("things", KeyRange::all()).into_iter().flatten() {
             record.expect("every record is readable");
         }
-        // Recovery itself is cut too, twice over: each state it leaves must recover to the same.
         if deeper > 0 {
             let again = Arc::new(disk.crash(seed ^ deeper));
-            self.check(&again, (seed, deeper - 1), durability, tried);
+            self.check(&again, (seed, deeper - 1), tried);
         }
         store
             .write(|tx| tx.put_image("more", b"k", Image::new(b"v", CodecId::Raw)))
             .expect("writable");
+    }
+
+    /// Cuts the power before every changing call of these operations, in every way in which that
+    /// can leave the disk if these are no more than `most`, else in `most` of them.
+    ///
+    /// # Panics
+    /// When a promise is broken.
+    pub fn exhaust(mut self, operations: &[Operation], most: u64, tried: &mut Tried) {
+        self.disk.record();
+        for operation in operations {
+            self.operate(*operation);
+        }
+        let moments = self.disk.recorded();
+        drop(self.store.take());
+        for disk in moments {
+            tried.cuts += 1;
+            let all = disk.crashes(most, tried.cuts, |left| {
+                self.check(&Arc::new(left), (tried.cuts, 0), tried);
+            });
+            tried.exhausted += u64::from(all);
+        }
+    }
+
+    /// Applies operations while the call after so many fails; then the power is cut, too. Says
+    /// whether there were that many calls.
+    ///
+    /// # Panics
+    /// When a promise is broken.
+    pub fn fail(
+        mut self,
+        operations: &[Operation],
+        after: u64,
+        failure: Failure,
+        tried: &mut Tried,
+    ) -> bool {
+        self.disk.fail(failure.after(after));
+        for operation in operations {
+            self.operate(*operation);
+        }
+        drop(self.store.take());
+        let failed = self.disk.has_failed();
+        if failed {
+            tried.faults += 1;
+            self.disk.heal();
+            self.cut(1, tried);
+            self.check(&Arc::new(self.disk.copy()), (after, 1), tried);
+        }
+        failed
+    }
+
+    /// Cuts the power, and has each changing call of the recovery fail, and cuts the power before
+    /// each, and again inside the recovery from that.
+    ///
+    /// # Panics
+    /// When a promise is broken.
+    pub fn fail_recovery(&mut self, failure: Failure, tried: &mut Tried) {
+        let seed = self.random.next();
+        let left = self.disk.crash(seed);
+        tried.cuts += 1;
+        for after in 0.. {
+            let disk = Arc::new(left.copy());
+            disk.fail(failure.after(after));
+            drop(allowed(open(&disk, self.durability)));
+            if !disk.has_failed() {
+                break;
+            }
+            tried.faults += 1;
+            disk.heal();
+            self.check(&Arc::new(disk.crash(seed ^ after)), (seed, 0), tried);
+            self.check(&disk, (seed, 0), tried);
+        }
+        for (number, moment) in (0..).zip(recovered(&left, self.durability)) {
+            tried.cuts += 1;
+            let crashed = moment.crash(seed ^ number);
+            for again in recovered(&crashed, self.durability) {
+                tried.cuts += 1;
+                self.check(&Arc::new(again.crash(seed ^ number)), (seed, 0), tried);
+            }
+            self.check(&Arc::new(crashed), (seed, 0), tried);
+        }
+    }
+}
+
+/// The disk before each changing call of a recovery.
+fn recovered(disk: &SimDisk, durability: Durability) -> Vec<SimDisk> {
+    let disk = Arc::new(disk.copy());
+    disk.record();
+    drop(open(&disk, durability).expect("opens without faults"));
+    disk.recorded()
+}
+
+fn put(tx: &mut Transaction<'_>, key: &str, size: u64) -> Result<()> {
+    let width = usize::try_from(size).unwrap_or(0);
+    let value = format!("{key:>width$}");
+    tx.put_image("things", key.as_bytes(), Image::new(value.as_bytes(), CodecId::Raw))
+}
+
+/// What came of a call, which may only have failed in the ways in which a disk fails.
+fn allowed<T>(result: Result<T>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let typed = [ErrorKind::Io, ErrorKind::Full, ErrorKind::Poisoned];
+            assert!(typed.contains(&error.kind()), "an unexpected error: {error:?}");
+            None
+        }
     }
 }
 

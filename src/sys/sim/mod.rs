@@ -35,7 +35,7 @@ pub(crate) struct SimDisk {
     taken: Arc<AtomicBool>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct World {
     files: Vec<Contents>,
     /// Names as the running system sees them.
@@ -77,22 +77,6 @@ pub(crate) struct Fault {
     pub(crate) errno: i32,
     /// Whether a write that fails has written its first half.
     pub(crate) torn: bool,
-}
-
-impl Default for World {
-    fn default() -> Self {
-        Self {
-            files: Vec::new(),
-            names: BTreeMap::new(),
-            durable: BTreeMap::new(),
-            pending: Vec::new(),
-            calls: 0,
-            fault: None,
-            entropy: AtRandom::default(),
-            note: 0,
-            tape: None,
-        }
-    }
 }
 
 impl World {
@@ -228,11 +212,6 @@ impl SimDisk {
             Node::Directory => None,
         });
         inside.collect()
-    }
-
-    /// How many changing calls there were.
-    pub(crate) fn calls(&self) -> u64 {
-        self.world().calls
     }
 
     /// Makes later calls fail, counted from here.
