@@ -93,8 +93,12 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
     let survey = loop {
         let control = Beacon::read(&*mould.disk, &mould.root, &mould.identity)?;
         let survey = survey(&mould, &control, false)?;
-        let Decision::Damage(why) = survey.decision else { break survey };
         let live = mould.disk.lock_holder(&mould.root.join(names::LOCK))?.is_some();
+        let Decision::Damage(why) = survey.decision else {
+            // Of a live writer's journal the end is often not whole yet.
+            notices.extend(survey.hole.filter(|_| !live).map(|hole| unfinished(&survey, hole)));
+            break survey;
+        };
         if live && look < LOOKS_MAX {
             look += 1;
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -126,6 +130,15 @@ impl Survey {
             ..self.tail
         }
     }
+}
+
+/// Says that something stands behind the last transaction, which nothing vouches for.
+fn unfinished(survey: &Survey, hole: Hole) -> Notice {
+    Notice::new(format!(
+        "behind LSN {} stands a write that was interrupted: at offset {} of segment {}, {} is \
+         wrong; opening for writing will set it aside",
+        survey.tail.lsn, hole.offset, hole.segment, hole.malformed.what
+    ))
 }
 
 fn is_open(found: &Found) -> bool {

@@ -4,3 +4,4 @@ pub mod crash;
 pub mod fuzz;
 pub mod golden;
 pub mod parts;
+pub mod sweep;
