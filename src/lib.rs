@@ -61,7 +61,10 @@ pub use lsn::Lsn;
 pub use projection::{Runner, RunnerState};
 pub use store::*;
 pub use time::{Clock, SystemClock, Timestamp};
-pub use verify::{Finding, VerifyDepth, VerifyReport, verify};
+pub use verify::{
+    Finding, Hole, LostTransactions, RecordName, RepairReport, VerifyDepth, VerifyReport, repair,
+    verify,
+};
 
 /// The example of the README must compile.
 #[doc = include_str!("../README.md")]

@@ -134,31 +134,68 @@ pub(crate) fn continues(frame: &Frame<'_>, tail: &Tail) -> Result<(), Malformed>
 /// Looking behind a hole computes checksums over at most this many times its bytes.
 const WORK_PER_BYTE_MAX: usize = 64;
 
-/// Looks for genuine frames newer than `known` anywhere in `bytes`, which begins at an offset
-/// where a frame may begin. Cheap where there is none: most places fail on their first fields.
+/// Genuine frames newer than `known`, with their places, wherever they stand in `bytes`, which
+/// begin at an offset where a frame may begin. Cheap where there is none: most places fail on their
+/// first fields.
+#[derive(Debug)]
+pub(crate) struct Genuine<'a> {
+    bytes: &'a [u8],
+    seed: u32,
+    known: Lsn,
+    start: usize,
+    work_left: usize,
+    /// Whether it was given up: whoever made these bytes wants them to be looked at for ever.
+    pub(crate) gave_up: bool,
+}
+
+impl<'a> Genuine<'a> {
+    pub(crate) const fn new(bytes: &'a [u8], seed: u32, known: Lsn) -> Self {
+        let work_left = bytes.len().saturating_mul(WORK_PER_BYTE_MAX);
+        Self { bytes, seed, known, start: 0, work_left, gave_up: false }
+    }
+}
+
+impl<'a> Iterator for Genuine<'a> {
+    type Item = (usize, Frame<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let newer_max = (self.bytes.len() / HEADER_BYTES) as u64 + 1;
+        while let Some(rest) =
+            self.bytes.get(self.start..).filter(|rest| rest.len() >= HEADER_BYTES)
+        {
+            let start = self.start;
+            self.start += ALIGNMENT;
+            let plausible = FrameHeader::parse(rest).ok().filter(|header| {
+                header.bytes() <= rest.len()
+                    && header.lsn > self.known
+                    && header.lsn.get() - self.known.get() <= newer_max
+            });
+            let Some(header) = plausible else { continue };
+            let Some(left) = self.work_left.checked_sub(header.bytes()) else {
+                self.gave_up = true;
+                return None;
+            };
+            self.work_left = left;
+            if let Ok(frame) = Frame::verified(rest, self.seed, Position::NONE) {
+                self.start += frame.header.bytes() - ALIGNMENT;
+                return Some((start, frame));
+            }
+        }
+        None
+    }
+}
+
+/// What genuine frames newer than `known` there are in `bytes`, and for what they vouch.
 pub(crate) fn behind(bytes: &[u8], seed: u32, known: Lsn) -> Behind {
     let mut found = Behind::default();
-    let mut start = 0;
-    let mut work_left = bytes.len().saturating_mul(WORK_PER_BYTE_MAX);
-    while let Some(rest) = bytes.get(start..).filter(|rest| rest.len() >= HEADER_BYTES) {
-        start += ALIGNMENT;
-        let plausible = FrameHeader::parse(rest).ok().filter(|header| {
-            header.bytes() <= rest.len()
-                && header.lsn > known
-                && header.lsn.get() - known.get() <= (bytes.len() / HEADER_BYTES) as u64 + 1
-        });
-        let Some(header) = plausible else { continue };
-        let Some(left) = work_left.checked_sub(header.bytes()) else {
-            // Whoever made these bytes wants to be looked at for ever. Refusing to cut is safe.
-            found.durable = known.next();
-            return found;
-        };
-        work_left = left;
-        if let Ok(frame) = Frame::verified(rest, seed, Position::NONE) {
-            found.frames += 1;
-            found.durable = found.durable.max(frame.header.durable());
-            start += frame.header.bytes() - ALIGNMENT;
-        }
+    let mut genuine = Genuine::new(bytes, seed, known);
+    for (_, frame) in genuine.by_ref() {
+        found.frames += 1;
+        found.durable = found.durable.max(frame.header.durable());
+    }
+    if genuine.gave_up {
+        // Refusing to cut is safe.
+        found.durable = found.durable.max(known.next());
     }
     found
 }

@@ -30,7 +30,7 @@ pub(crate) const POINTS: u32 = 2;
 /// Id of `$audit`.
 pub(crate) const AUDIT: u32 = 6;
 /// The first id of a user's collection; those before are kept for the store.
-const FIRST_USER_ID: u32 = 64;
+pub(crate) const FIRST_USER_ID: u32 = 64;
 
 /// A collection.
 #[derive(Debug)]

@@ -41,12 +41,12 @@ use crate::journal::recover::Notice;
 use crate::lsn::Lsn;
 use engine::Handle;
 
-pub(crate) use catalogue::AUDIT;
+pub(crate) use catalogue::{AUDIT, COLLECTIONS, CatalogueRecord, FIRST_USER_ID};
 pub use codec::{Bincode, Codec, Json, Raw, Rkyv};
 pub use collection::{COLLECTION_NAME_BYTES_MAX, Collection, KeyRange};
 pub use commit::{Commit, PreviewChange, Rejected};
 pub use maintenance::CheckpointInfo;
-pub(crate) use open::create_header;
+pub(crate) use open::{create_files, create_header, read_identity};
 pub use options::{
     AppendMethod, CHECKPOINT_BYTES, Durability, Options, SEGMENT_BYTES, SEGMENT_BYTES_MAX,
     SEGMENT_BYTES_MIN,

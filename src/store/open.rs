@@ -81,13 +81,18 @@ fn create(options: &Options, root: &Path) -> Result<()> {
         }
     }
     let header = create_header(disk, &*options.clock, options.segment_bytes, Vec::new());
+    create_files(disk, root, &header)
+}
+
+/// Makes an empty store of this identity in a directory.
+pub(crate) fn create_files(disk: &dyn Disk, root: &Path, header: &StoreHeader) -> Result<()> {
     for name in [names::JOURNAL, names::STATE] {
         let path = root.join(name);
         if disk.entry(&path)? == Entry::Nothing {
             disk.create_dir(&path)?;
         }
     }
-    Beacon::create(disk, root, &header, &Tail::EMPTY, Chain::default())?;
+    Beacon::create(disk, root, header, &Tail::EMPTY, Chain::default())?;
     sys::atomic::publish(disk, &root.join(names::STORE), &[header.encode().as_bytes()])
 }
 
@@ -132,7 +137,8 @@ pub(crate) fn create_header(
     }
 }
 
-fn read_identity(disk: &dyn Disk, root: &Path) -> Result<StoreHeader> {
+/// What the STORE file says.
+pub(crate) fn read_identity(disk: &dyn Disk, root: &Path) -> Result<StoreHeader> {
     let path = root.join(names::STORE);
     let text = sys::read_file(disk, &path, STORE_BYTES_MAX)?;
     StoreHeader::parse(&text).map_err(|why| {

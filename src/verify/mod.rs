@@ -1,5 +1,8 @@
 //! Checking a store: what opening checks anyway, and on demand everything there is.
 
+mod repair;
+mod sound;
+
 use std::path::Path;
 
 use serde::Serialize;
@@ -16,6 +19,8 @@ use crate::lsn::Lsn;
 use crate::state::State;
 use crate::store::replay::Fold;
 use crate::store::{Options, Progress, Store};
+pub use repair::{LostTransactions, RecordName, RepairReport, repair};
+pub use sound::Hole;
 
 /// How much is checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

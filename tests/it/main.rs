@@ -30,5 +30,7 @@ mod model;
 mod opening;
 /// Projections and their runner.
 mod projection;
+
+mod repair;
 /// Async: commits, subscriptions.
 mod subscribe;

@@ -161,6 +161,12 @@ pub(crate) enum Command {
     Status(CareArgs),
     /// Check the store
     Verify(VerifyArgs),
+    /// Make a damaged store anew from everything in it that is sound
+    #[command(after_help = "The damaged store is kept beside it, as NAME.damaged-1. Transactions \
+                            that are lost keep their numbers; what they made of records that were \
+                            changed again later is put back.\n\n\
+                            Example:\n  afterimage repair --dry-run")]
+    Repair(RepairArgs),
     /// Show numbers for each collection and segment
     Stats(CareArgs),
     /// Write a checkpoint, so that opening need not replay
@@ -457,6 +463,12 @@ pub(crate) struct VerifyArgs {
     /// Check every transaction from the first
     #[arg(long)]
     pub deep: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RepairArgs {
+    #[command(flatten)]
+    pub signed: Signed,
 }
 
 #[derive(Debug, ClapArgs)]

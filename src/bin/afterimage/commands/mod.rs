@@ -8,6 +8,7 @@ mod exchange;
 mod meta;
 mod past;
 mod point;
+mod repair;
 mod restore;
 
 use afterimage::Result;
@@ -52,6 +53,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {
         Command::Export(args) => exchange::export(context, args),
         Command::Status(args) => care::status(context, args),
         Command::Verify(args) => care::verify(context, args),
+        Command::Repair(args) => repair::run(context, args),
         Command::Stats(args) => care::stats(context, args),
         Command::Checkpoint(args) => care::checkpoint(context, args),
         Command::Demo(args) => demo::run(context, args),
