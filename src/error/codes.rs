@@ -90,15 +90,15 @@ codes! {
     SEGMENT_DAMAGED = Code { id: "AF0010", Corrupt,
         "a segment's header is damaged",
         "The first bytes of a journal file do not carry a valid header of this store.",
-        "run `afterimage verify`; reading what is sound still works with `--salvage`" }
+        "`afterimage repair --dry-run` says what of the journal is sound and what is lost" }
     FRAME_DAMAGED = Code { id: "AF0011", Corrupt,
         "a frame of the journal is damaged",
         "Bytes of an acknowledged transaction changed on disk: its checksum or its place in the sequence is wrong.",
-        "run `afterimage verify` for the extent; reading what is sound still works with `--salvage`" }
+        "`afterimage repair --dry-run` says what of the journal is sound and what is lost" }
     JOURNAL_INCOMPLETE = Code { id: "AF0012", Corrupt,
         "acknowledged transactions are missing from the journal",
         "The journal ends, or has a gap, before a transaction that is known to have been durable: a segment was removed, truncated or replaced.",
-        "put the missing file back, or restore from a backup" }
+        "put the missing file back, or restore from a backup; `afterimage repair` keeps what is left" }
     IMAGE_CHAIN_BROKEN = Code { id: "AF0013", Corrupt,
         "a before image is not the after image of the change before it",
         "Each change must start from what the change before it left. Changes are missing, doubled or forged.",
@@ -122,7 +122,7 @@ codes! {
     SEAL_MISMATCH = Code { id: "AF0018", Corrupt,
         "a sealed segment does not match its seal",
         "The hash of the segment, or its link to the segment before it, is not what was written when it was sealed.",
-        "put the segment back from a backup; `afterimage verify --deep` names the frames concerned" }
+        "put the segment back from a backup; `afterimage repair` keeps every transaction that is sound" }
     INVALID_KEY = Code { id: "AF0019", Invalid,
         "a key must not be empty",
         "Keys are 1 to 65,536 bytes.",

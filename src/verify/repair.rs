@@ -12,20 +12,21 @@ use serde::Serialize;
 
 use super::sound::{Hole, Step, walk};
 use super::{VerifyDepth, VerifyReport};
-use crate::error::{Error, Result, code};
+use crate::error::{Error, ErrorKind, Result, code};
 use crate::format::change::Change;
 use crate::format::digest::StateDigest;
 use crate::format::frame::Frame;
 use crate::format::image::{Image, OwnedImage};
 use crate::format::names;
-use crate::format::store_header::Fork;
+use crate::format::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::store_header::{Fork, StoreHeader};
 use crate::journal::beacon::Beacon;
 use crate::lsn::Lsn;
 use crate::store::{
     AUDIT, Author, COLLECTIONS, CatalogueRecord, Durability, FIRST_USER_ID, Options, Progress,
     Store, Transaction, create_files, create_header, read_identity,
 };
-use crate::sys::{Disk, Entry};
+use crate::sys::{self, Access, Disk, Entry};
 use crate::time::Timestamp;
 
 /// Transactions that are lost.
@@ -79,8 +80,8 @@ pub struct RepairReport {
 /// written.
 ///
 /// # Errors
-/// `Locked` if a process is writing to it; `Corrupt` if the STORE file can't be read; `Full`, `Io`.
-/// Then everything is as it was.
+/// `NotFound` if there is no store; `Locked` if a process is writing to it; `Corrupt` if neither the
+/// STORE file nor any segment tells what it is; `Full`, `Io`. Then everything is as it was.
 pub fn repair(
     path: impl AsRef<Path>,
     by: &Author,
@@ -90,9 +91,10 @@ pub fn repair(
     let root = path.as_ref();
     let options = Options::default();
     let disk = &*options.disk;
-    let identity = read_identity(disk, root)?;
+    let (identity, without) = identity(disk, root)?;
     let _lock = if dry_run { None } else { Some(disk.lock(&root.join(names::LOCK))?) };
     let mut plan = Plan::of(disk, root)?;
+    plan.holes.extend(without);
     // What the beacon says was durable and is not there is lost at the end.
     if let Ok(control) = Beacon::read(disk, root, &identity) {
         plan.lose_up_to(control.durable_lsn);
@@ -145,6 +147,43 @@ pub fn repair(
     )?;
     report.kept = Some(kept);
     Ok(report)
+}
+
+/// What the store is. Where the STORE file can't be read, its segments tell.
+fn identity(disk: &dyn Disk, root: &Path) -> Result<(StoreHeader, Option<Hole>)> {
+    let path = root.join(names::STORE);
+    let journal = root.join(names::JOURNAL);
+    let error = match disk.entry(&path)? {
+        Entry::File => match read_identity(disk, root) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => error,
+            read => return read.map(|header| (header, None)),
+        },
+        Entry::Nothing | Entry::Directory => {
+            Error::new(&code::NOT_A_STORE, "there is no store").at_path(root)
+        }
+    };
+    if disk.entry(&journal)? != Entry::Directory {
+        return Err(error);
+    }
+    let Some(header) = some_segment(disk, root)? else { return Err(error) };
+    let what = error.message().to_owned();
+    let hole = Hole { path, segment: 0, offset: 0, bytes: 0, what };
+    let segment_bytes = Options::default().segment_bytes;
+    let SegmentHeader { store, timeline, created, .. } = header;
+    Ok((StoreHeader { store, timeline, segment_bytes, created, forks: Vec::new() }, Some(hole)))
+}
+
+/// The header of the newest segment that has one.
+fn some_segment(disk: &dyn Disk, root: &Path) -> Result<Option<SegmentHeader>> {
+    for name in disk.list(&root.join(names::JOURNAL))?.iter().rev() {
+        let Some(number) = names::parse_segment(name) else { continue };
+        let file = disk.open(&names::segment(root, number), Access::Read)?;
+        let bytes = sys::read_range(&*file, 0, SEGMENT_HEADER_BYTES)?;
+        if let Ok(header) = SegmentHeader::parse(&bytes) {
+            return Ok(Some(header));
+        }
+    }
+    Ok(None)
 }
 
 /// A name beside the store that is not taken.
@@ -325,7 +364,7 @@ impl Rebuild<'_> {
                 if let Some(time) = gap.not_before.or(gap.not_after) {
                     tx.at_time(time);
                 }
-                tx.sign(rebuild.by);
+                tx.message("lost; put back is what later transactions tell").sign(rebuild.by);
                 note(tx, lsn, "lost")?;
                 if lsn == gap.last {
                     for ((collection, key), image) in &gap.known {

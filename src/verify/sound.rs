@@ -88,7 +88,9 @@ impl Walk<'_> {
         };
         let seed = header.seed();
         let mut offset = SEGMENT_HEADER_BYTES;
-        while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
+        // Behind it no frame begins: a frame begins with its length.
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        while let Some(rest) = bytes.get(offset..).filter(|_| offset < used) {
             let position = Position::new(number, offset_u32(offset));
             match Frame::verified(rest, seed, position) {
                 Ok(frame) if frame.header.kind == FrameKind::Seal => return Ok(()),

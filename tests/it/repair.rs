@@ -190,6 +190,33 @@ fn a_dry_run_writes_nothing_and_a_sound_store_is_left_alone() {
 }
 
 #[test]
+fn a_store_whose_identity_is_lost_is_known_by_its_segments() {
+    for missing in [false, true] {
+        let place = Place::new();
+        let before = filled(&place);
+        let id = place.reader().id();
+        let path = place.path().join("STORE");
+        if missing {
+            fs::remove_file(&path).expect("removed");
+        } else {
+            fs::write(&path, "afterimage store\nnothing of use\n").expect("written");
+        }
+        assert!(place.open_result().is_err() || missing, "it does not open");
+        let report = run(&place);
+        assert_eq!((report.holes.len(), report.lost.len()), (1, 0));
+        assert_eq!(report.state_proved, Some(true));
+        let store = place.open();
+        assert_eq!(store.forks().last().expect("an origin").store, id);
+        for (lsn, before) in (1..).zip(before) {
+            assert_eq!(describe(&store, Lsn::new(lsn)), before);
+        }
+    }
+    let nothing = Place::new();
+    let error = repair(nothing.path(), &Author::default(), true, &mut |_| {}).expect_err("nothing");
+    assert_eq!(error.code().id, code::NOT_A_STORE.id);
+}
+
+#[test]
 fn a_store_that_is_being_written_is_not_repaired() {
     let place = Place::new();
     let store = place.open();

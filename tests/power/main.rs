@@ -92,6 +92,9 @@ fn worker() {
         };
         // A disk that fails ends the worker; what it told before stays promised.
         let Ok(lsn) = done else { break };
+        if lsn == Lsn::ZERO {
+            continue;
+        }
         let Ok(digest) = store.transaction(lsn).map(|transaction| transaction.digest()) else {
             break;
         };
