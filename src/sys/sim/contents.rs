@@ -50,9 +50,19 @@ impl Contents {
         self.unsynced.push(Unsynced::Length(length));
     }
 
+    /// Makes durable what was written since the last sync, whether that failed or not: what a failed
+    /// one has lost, none after it writes.
     pub(super) fn sync(&mut self) {
-        self.durable.clone_from(&self.now);
-        self.unsynced.clear();
+        for unsynced in self.unsynced.drain(..) {
+            match unsynced {
+                Unsynced::Length(length) => self.durable.resize(length, 0),
+                Unsynced::Write(offset, bytes) => {
+                    let end = (offset + bytes.len()).min(self.durable.len());
+                    let kept = end.saturating_sub(offset);
+                    self.durable.splice(offset.min(end)..end, bytes.into_iter().take(kept));
+                }
+            }
+        }
     }
 
     /// What a failed sync does on Linux: the pages count as clean, and the disk does not have them.
@@ -147,6 +157,7 @@ mod tests {
         ];
         assert_eq!(left, expected.map(|bytes| bytes.to_vec()));
         contents.fail_sync();
+        contents.sync();
         assert_eq!((contents.now(), contents.ways(4)), (&b"\0acdef\0\0"[..], 1));
         contents.drop_cache();
         assert_eq!(contents.now(), [0; 8]);
