@@ -2,7 +2,8 @@
 
 use super::scan::{Stop, behind, scan};
 use super::segment::Tail;
-use crate::lsn::Lsn;
+use crate::format::frame::{Frame, FrameHeader, HEADER_BYTES, assemble};
+use crate::lsn::{Lsn, Position};
 
 /// The first segment of the golden store, with its seal, and its seed.
 fn golden() -> (Vec<u8>, u32) {
@@ -51,6 +52,26 @@ fn frames_behind_a_hole_are_found_and_vouch() {
     assert!(found.frames >= 3, "{found:?}");
     assert!(found.durable >= Lsn::new(2), "the damaged transaction was durable: {found:?}");
     assert_eq!(behind(&bytes, seed ^ 1, Lsn::ZERO).frames, 0, "frames of another segment");
+}
+
+/// As if an older life of the segment had left a frame with the right number and checksum.
+#[test]
+fn a_frame_that_does_not_link_to_the_one_before_is_not_taken() {
+    let (mut bytes, seed) = golden();
+    let first = scan(&bytes, seed, 1, Tail::EMPTY, Lsn::ZERO).table[0].offset as usize;
+    let frame = |bytes: &[u8], at: usize| {
+        Frame::verified(&bytes[at..], seed, Position::new(1, 0)).map(|frame| frame.header)
+    };
+    let at = first + frame(&bytes, first).expect("sound").bytes();
+    let header = frame(&bytes, at).expect("sound");
+    let end = at + header.bytes();
+    let other = FrameHeader { previous_crc: header.previous_crc ^ 1, ..header };
+    let payload = bytes[at + HEADER_BYTES..end].to_vec();
+    bytes[at..end].copy_from_slice(&assemble(&other, &payload, seed));
+    assert!(frame(&bytes, at).is_ok(), "by itself it is sound");
+    let scan = scan(&bytes, seed, 1, Tail::EMPTY, Lsn::ZERO);
+    assert!(matches!(scan.stop, Stop::Hole(_)));
+    assert_eq!(scan.tail.lsn, Lsn::new(1));
 }
 
 #[test]

@@ -220,6 +220,80 @@ fn a_journal_cut_short_is_reported() {
     Place::options().open(place.path()).expect("as before");
 }
 
+/// A copy of the files of a store that is open: what a killed process leaves.
+fn killed(place: &Place, store: &Store) -> std::path::PathBuf {
+    let target = place.beside("killed.store");
+    copy(store.path(), &target);
+    target
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir(to).expect("created");
+    for entry in fs::read_dir(from).expect("listed") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("copied");
+        }
+    }
+}
+
+#[test]
+fn a_tail_that_is_cut_off_is_kept_byte_for_byte() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 0..3 {
+        put(&store, &format!("k{n}"), "a value that is whole");
+    }
+    put(&store, "torn", "the last one of the journal");
+    let path = killed(&place, &store);
+    let segment = path.join("journal/00000001.seg");
+    let mut bytes = fs::read(&segment).expect("read");
+    let text = b"the last one";
+    let at = bytes.windows(text.len()).position(|window| window == text).expect("there");
+    bytes[at] = b'T';
+    fs::write(&segment, &bytes).expect("written");
+    let recovered = Place::options().open(&path).expect("recovered");
+    assert_eq!(recovered.head(), Lsn::new(3));
+    let kept: Vec<_> = fs::read_dir(path.join("quarantine")).expect("listed").collect();
+    assert_eq!(kept.len(), 1);
+    let kept = fs::read(kept[0].as_ref().expect("an entry").path()).expect("read");
+    let tail =
+        &bytes[bytes.windows(kept.len()).position(|window| window == kept).expect("there")..];
+    assert!(tail.starts_with(&kept) && kept.windows(8).any(|window| window == b"The last"));
+    assert!(recovered.notices()[0].to_string().contains("quarantine"));
+}
+
+#[test]
+fn nothing_is_appended_to_a_segment_that_a_crash_has_left() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, "k", "v");
+    let path = killed(&place, &store);
+    let recovered = Place::options().open(&path).expect("recovered");
+    put(&recovered, "k", "behind the crash");
+    let segments = recovered.stats().segments;
+    assert_eq!(segments.len(), 2);
+    assert!(segments[0].sealed && segments[1].first_lsn == Some(Lsn::new(2)));
+}
+
+#[test]
+fn a_quick_look_finds_what_rots_in_a_sealed_segment_that_nothing_reads() {
+    let place = Place::new();
+    filled(&place);
+    let segment = place.path().join("journal/00000001.seg");
+    let mut bytes = fs::read(&segment).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, bytes).expect("written");
+    drop(place.open());
+    let report = verify(place.path(), VerifyDepth::Quick, &mut |_| {}).expect("looked");
+    assert!(!report.valid);
+    assert_eq!(report.errors[0].code, code::SEAL_MISMATCH.id);
+}
+
 #[test]
 fn salvage_serves_what_stands_before_the_damage() {
     let place = Place::new();
