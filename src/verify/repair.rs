@@ -80,8 +80,8 @@ pub struct RepairReport {
 /// written.
 ///
 /// # Errors
-/// `NotFound` if there is no store; `Locked` if a process is writing to it; `Corrupt` if neither the
-/// STORE file nor any segment tells what it is; `Full`, `Io`. Then everything is as it was.
+/// `NotFound` if there is no store; `Locked` if a process is writing to it; `Corrupt` if neither
+/// the STORE file nor any segment tells what it is; `Full`, `Io`. Then everything is as it was.
 pub fn repair(
     path: impl AsRef<Path>,
     by: &Author,

@@ -50,8 +50,8 @@ impl Contents {
         self.unsynced.push(Unsynced::Length(length));
     }
 
-    /// Makes durable what was written since the last sync, whether that failed or not: what a failed
-    /// one has lost, none after it writes.
+    /// Makes durable what was written since the last sync, whether that failed or not: what a
+    /// failed one has lost, none after it writes.
     pub(super) fn sync(&mut self) {
         for unsynced in self.unsynced.drain(..) {
             match unsynced {
