@@ -444,6 +444,57 @@ fn damage_of_a_checkpoint_that_the_replay_behind_it_finds_costs_a_warning_too() 
     }
 }
 
+/// Exchanges what the index says of two records, with the checksum made right again.
+fn mislead(path: &std::path::Path) {
+    let mut bytes = fs::read(path).expect("read");
+    let number = |bytes: &[u8], at: usize, width: usize| {
+        let digits = bytes[at..at + width].iter().rev();
+        digits.fold(0, |number, digit| number << 8 | usize::from(*digit))
+    };
+    // The first block is that of `$collections`, and holds one record.
+    let first = 128;
+    let (shared, end) = (number(&bytes, first + 4, 4), number(&bytes, first + 11, 2));
+    let (start, directory) = (first + 10 + 19 + shared + end, number(&bytes, 80, 8));
+    let count = number(&bytes, start + 8, 2);
+    let (one, other) = (start + 10 + count * 3, start + 10 + count * 3 + 16);
+    for byte in 0..16 {
+        bytes.swap(one + byte, other + byte);
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&(start as u64).to_le_bytes());
+    hasher.update(&bytes[start + 4..directory]);
+    bytes[start..start + 4].copy_from_slice(&hasher.finalize().to_le_bytes());
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn an_index_that_leads_to_another_record_is_not_believed() {
+    let place = Place::new();
+    filled(&place);
+    mislead(&checkpoints(&place)[0]);
+    let store = place.open();
+    let snapshot = store.snapshot();
+    let keys: Vec<String> = (0..10).map(|n| format!("k{n}")).collect();
+    let mut refused = 0;
+    for (n, key) in keys.iter().enumerate() {
+        match snapshot.record("things", key.as_bytes()) {
+            Ok(record) => {
+                let text = format!("3{n}").repeat(200);
+                assert_eq!(record.expect("there").image().bytes(), text.as_bytes());
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(refused, 2);
+    assert!(snapshot.records("things", &keys).is_err());
+    assert!(snapshot.scan("things", KeyRange::all()).expect("begun").any(|found| found.is_err()));
+    let write = store.write(|tx| tx.put_image("things", b"k0", raw(b"over another's value")));
+    assert_eq!(write.expect_err("refused").kind(), ErrorKind::Corrupt);
+}
+
 #[test]
 fn a_follower_that_finds_its_checkpoint_damaged_goes_on() {
     let place = Place::new();
