@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, FallocateFlags, OFlags};
 
+use super::barrier::Barrier;
 use super::lock::{self, Lock};
 use super::mmap::Map;
 use super::{Access, Disk, DiskFile, Entry, MapAccess};
@@ -87,7 +88,7 @@ impl Disk for RealDisk {
         let file = Self::options(access)
             .open(path)
             .map_err(|error| Error::from_io(error, "open the file", path))?;
-        Ok(Arc::new(RealFile { file, path: path.to_path_buf() }))
+        Ok(Arc::new(RealFile { file, path: path.to_path_buf(), barrier: Barrier::default() }))
     }
 
     fn create(&self, path: &Path, bytes: u64) -> Result<Arc<dyn DiskFile>> {
@@ -103,7 +104,7 @@ impl Disk for RealDisk {
             drop(fs::remove_file(path));
             return Err(Error::from_io(error.into(), "allocate space for the file", path));
         }
-        Ok(Arc::new(RealFile { file, path: path.to_path_buf() }))
+        Ok(Arc::new(RealFile { file, path: path.to_path_buf(), barrier: Barrier::default() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
@@ -167,6 +168,7 @@ impl Disk for RealDisk {
 struct RealFile {
     file: File,
     path: PathBuf,
+    barrier: Barrier,
 }
 
 impl RealFile {
@@ -242,7 +244,7 @@ impl DiskFile for RealFile {
     }
 
     fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(self.failed("sync the file"))
+        self.barrier.pass(|| self.file.sync_data().map_err(self.failed("sync the file")))
     }
 
     fn drop_cache(&self) -> Result<()> {

@@ -13,6 +13,7 @@
 //! * Bytes on stable storage may rot; they do not turn into other valid frames.
 
 pub(crate) mod atomic;
+mod barrier;
 pub(crate) mod file;
 pub(crate) mod lock;
 #[expect(

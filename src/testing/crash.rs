@@ -159,6 +159,11 @@ impl Bench {
             Operation::Reopen => {
                 drop(self.store.take().map(Store::close));
                 self.store = allowed(open(&self.disk, self.durability));
+                if let Some(store) = &self.store {
+                    // What was appended and not acknowledged may be gone, and its number free.
+                    let head = usize::try_from(store.head().get()).expect("few transactions");
+                    self.digests.truncate(head + 1);
+                }
             }
         }
     }

@@ -188,9 +188,9 @@ pub(crate) const MUTANTS: [Mutant; 30] = [
         "if !is_it(&version) && lsn == Lsn::ZERO {",
     ),
     mutant(
-        "a repair takes the last before image for what was lost",
+        "a repair does not put back what later transactions tell",
         "src/verify/repair.rs",
-        "gap.known.entry(record).or_insert_with(|| change.before.map(OwnedImage::from));",
-        "gap.known.insert(record, change.before.map(OwnedImage::from));",
+        "holes.iter().any(|hole| hole.held(change.previous))",
+        "holes.iter().any(|hole| hole.held(change.previous) && hole.bytes == 1)",
     ),
 ];

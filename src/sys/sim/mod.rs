@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::barrier::Barrier;
 use super::lock::Lock;
 use super::mmap::Map;
 use super::{Access, Disk, DiskFile, Entry, MapAccess};
@@ -296,6 +297,7 @@ impl Disk for SimDisk {
                 world: Arc::clone(&self.world),
                 index: *index,
                 path: path.to_path_buf(),
+                barrier: Barrier::default(),
             })),
             Some(Node::Directory) | None => Err(Self::missing(path)),
         }
@@ -365,6 +367,7 @@ struct SimFile {
     world: Arc<Mutex<World>>,
     index: usize,
     path: PathBuf,
+    barrier: Barrier,
 }
 
 impl SimFile {
@@ -422,15 +425,17 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> Result<()> {
-        let mut world = self.world();
-        let failed = world.call("sync the file", &self.path);
-        let file = world.file(self.index);
-        if failed.is_ok() {
-            file.sync();
-        } else {
-            file.fail_sync();
-        }
-        failed
+        self.barrier.pass(|| {
+            let mut world = self.world();
+            let called = world.call("sync the file", &self.path);
+            let file = world.file(self.index);
+            if called.is_ok() {
+                file.sync();
+            } else {
+                file.fail_sync();
+            }
+            called
+        })
     }
 
     fn drop_cache(&self) -> Result<()> {
