@@ -120,7 +120,7 @@ impl Store {
         record(self, &copy, to, by)?;
         copy.close()?;
         disk.rename(&partial, directory)?;
-        sync_parent(disk, directory)?;
+        sys::sync_parent(disk, directory)?;
         Ok(report)
     }
 }
@@ -255,7 +255,7 @@ fn build(
     let header = create_header(disk, &*journal.clock, identity.segment_bytes, forks);
     Beacon::create(disk, partial, &header, &tail, built.chain)?;
     sys::atomic::publish(disk, &partial.join(names::STORE), &[header.encode().as_bytes()])?;
-    sync_parent(disk, partial)?;
+    sys::sync_parent(disk, partial)?;
     Ok(built)
 }
 
@@ -344,11 +344,4 @@ fn remove_partial(disk: &dyn Disk, partial: &Path) -> Result<()> {
         disk.remove(&path)?;
     }
     disk.remove(partial)
-}
-
-fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<()> {
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => disk.sync_dir(parent),
-        None => disk.sync_dir(Path::new(".")),
-    }
 }

@@ -252,7 +252,11 @@ impl<'a> Merge<'a> {
 impl Way<'_> {
     /// How two records compare by their places on the way.
     fn order(&self, a: &Next<'_>, b: &Next<'_>) -> Ordering {
-        let order = a.word.cmp(&b.word).then_with(|| a.key.compare(&b.key));
+        self.order_to(a, b.word, &b.key)
+    }
+
+    fn order_to(&self, next: &Next<'_>, word: u64, key: &Key<'_>) -> Ordering {
+        let order = next.word.cmp(&word).then_with(|| next.key.compare(key));
         if self.reverse { order.reverse() } else { order }
     }
 
@@ -260,8 +264,7 @@ impl Way<'_> {
         match until {
             Until::End => true,
             Until::Key(word, key, inclusive) => {
-                let order = next.word.cmp(word).then_with(|| next.key.compare(key));
-                let order = if self.reverse { order.reverse() } else { order };
+                let order = self.order_to(next, *word, key);
                 order.is_lt() || (*inclusive && order.is_eq())
             }
         }

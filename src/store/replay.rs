@@ -110,7 +110,7 @@ impl<'a> Iterator for Groups<'a> {
     type Item = Group<'a>;
 
     fn next(&mut self) -> Option<Group<'a>> {
-        let mut frames = Vec::with_capacity(GROUP);
+        let mut frames = Vec::new();
         let mut changes = 0_u32;
         while frames.len() < GROUP && changes < GROUP_CHANGES {
             let Some(frame) = self.frames.next() else { break };
@@ -118,8 +118,11 @@ impl<'a> Iterator for Groups<'a> {
                 changes.saturating_add(frame.as_ref().map_or(0, |frame| frame.header.changes));
             frames.push(frame);
         }
+        if frames.is_empty() {
+            return None;
+        }
         let in_bases = self.look_up(&frames);
-        (!frames.is_empty()).then_some(Group { frames, in_bases })
+        Some(Group { frames, in_bases })
     }
 }
 

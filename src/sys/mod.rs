@@ -109,6 +109,14 @@ pub(crate) enum MapAccess {
     AppendBeside,
 }
 
+/// Makes the name of a file or a directory durable.
+pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => disk.sync_dir(parent),
+        None => disk.sync_dir(Path::new(".")),
+    }
+}
+
 /// Reads a whole file of at most `bytes_max` bytes.
 pub(crate) fn read_file(disk: &dyn Disk, path: &Path, bytes_max: usize) -> Result<Vec<u8>> {
     let file = disk.open(path, Access::Read)?;

@@ -142,9 +142,7 @@ pub fn repair(
     let kept = free_name(disk, root)?;
     disk.rename(root, &kept)?;
     disk.rename(&partial, root)?;
-    disk.sync_dir(
-        root.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-    )?;
+    sys::sync_parent(disk, root)?;
     report.kept = Some(kept);
     Ok(report)
 }
@@ -218,9 +216,9 @@ struct Plan {
     digest: StateDigest,
     collections: BTreeMap<u32, String>,
     holes: Vec<Hole>,
-    /// How many of the holes lie before each gap.
+    /// How many of the holes belong to the gaps already.
     holes_seen: usize,
-    /// What is lost, by the number behind it.
+    /// What is lost, by the first number that is.
     gaps: BTreeMap<Lsn, Gap>,
 }
 

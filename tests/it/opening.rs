@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use afterimage::{ErrorKind, KeyRange, Lsn, Store, VerifyDepth, code, verify};
 
-use crate::common::{Place, put, raw, value};
+use crate::common::{Place, copy, put, raw, value};
 
 #[test]
 fn a_store_that_was_dropped_while_a_checkpoint_was_due_can_be_opened_at_once() {
@@ -225,19 +225,6 @@ fn killed(place: &Place, store: &Store) -> std::path::PathBuf {
     let target = place.beside("killed.store");
     copy(store.path(), &target);
     target
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    fs::create_dir(to).expect("created");
-    for entry in fs::read_dir(from).expect("listed") {
-        let path = entry.expect("an entry").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).expect("copied");
-        }
-    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use afterimage::{Author, ErrorKind, Lsn, RepairReport, Store, VerifyDepth, code, repair, verify};
 
-use crate::common::{Place, put, value};
+use crate::common::{Place, copy, put, value};
 
 /// What a transaction did, as far as a repair must keep it.
 fn describe(store: &Store, lsn: Lsn) -> String {
@@ -258,17 +258,4 @@ fn any_block_of_the_journal_can_be_lost_and_everything_else_is_kept() {
         }
     }
     assert!(repaired > 20, "{repaired}");
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("created");
-    for entry in fs::read_dir(from).expect("listed") {
-        let path = entry.expect("an entry").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).expect("copied");
-        }
-    }
 }
