@@ -18,7 +18,9 @@ use crate::journal::beacon::{Beacon, Chain};
 use crate::journal::seal::Sealing;
 use crate::journal::segment::{Segment, Tail, entry_of};
 use crate::lsn::Lsn;
-use crate::store::{AUDIT, Author, Durability, Options, Progress, Store, create_header};
+use crate::store::{
+    AUDIT, Author, Durability, Options, Progress, Store, create_header, remove_partial,
+};
 use crate::sys::{self, Disk, Entry};
 
 /// What a restore into a directory would do.
@@ -327,21 +329,4 @@ fn write_segment(disk: &dyn Disk, path: &Path, parts: &[&[u8]]) -> Result<()> {
         offset += part.len() as u64;
     }
     file.sync()
-}
-
-/// Removes what an interrupted restore left behind: nothing refers to it.
-fn remove_partial(disk: &dyn Disk, partial: &Path) -> Result<()> {
-    if disk.entry(partial)? == Entry::Nothing {
-        return Ok(());
-    }
-    for name in disk.list(partial)? {
-        let path = partial.join(name);
-        if disk.entry(&path)? == Entry::Directory {
-            for name in disk.list(&path)? {
-                disk.remove(&path.join(name))?;
-            }
-        }
-        disk.remove(&path)?;
-    }
-    disk.remove(partial)
 }

@@ -15,6 +15,7 @@ pub(crate) mod engine;
 mod maintenance;
 mod open;
 mod options;
+mod partial;
 mod past;
 mod points;
 mod projection;
@@ -51,6 +52,7 @@ pub use options::{
     AppendMethod, CHECKPOINT_BYTES, Durability, Options, SEGMENT_BYTES, SEGMENT_BYTES_MAX,
     SEGMENT_BYTES_MIN,
 };
+pub(crate) use partial::remove_partial;
 pub use past::{ChangeView, ChangeViews, History, TransactionView, Transactions, Version};
 pub use points::RestorePoint;
 pub use projection::Projection;

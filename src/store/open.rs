@@ -70,9 +70,7 @@ fn create(options: &Options, root: &Path) -> Result<()> {
     match disk.entry(root)? {
         Entry::Nothing => {
             disk.create_dir(root)?;
-            if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                disk.sync_dir(parent)?;
-            }
+            sys::sync_parent(disk, root)?;
         }
         Entry::Directory if is_free(disk, root)? => {}
         Entry::Directory | Entry::File => {

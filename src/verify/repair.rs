@@ -24,7 +24,7 @@ use crate::journal::beacon::Beacon;
 use crate::lsn::Lsn;
 use crate::store::{
     AUDIT, Author, COLLECTIONS, CatalogueRecord, Durability, FIRST_USER_ID, Options, Progress,
-    Store, Transaction, create_files, create_header, read_identity,
+    Store, Transaction, create_files, create_header, read_identity, remove_partial,
 };
 use crate::sys::{self, Access, Disk, Entry};
 use crate::time::Timestamp;
@@ -88,9 +88,13 @@ pub fn repair(
     dry_run: bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<RepairReport> {
-    let root = path.as_ref();
+    // A store is renamed in its parent: `.` has a name there, too.
+    let root = &*std::path::absolute(&path).unwrap_or_else(|_| path.as_ref().to_path_buf());
     let options = Options::default();
     let disk = &*options.disk;
+    if !dry_run {
+        finish(disk, root)?;
+    }
     let (identity, without) = identity(disk, root)?;
     let _lock = if dry_run { None } else { Some(disk.lock(&root.join(names::LOCK))?) };
     let mut plan = Plan::of(disk, root)?;
@@ -104,10 +108,7 @@ pub fn repair(
         return Ok(report);
     }
     let partial = names::partial(root);
-    if disk.entry(&partial)? != Entry::Nothing {
-        let message = "an earlier repair or restore was interrupted there; remove it";
-        return Err(Error::new(&code::DIRECTORY_NOT_EMPTY, message).at_path(&partial));
-    }
+    remove_partial(disk, &partial)?;
     let fork = Fork {
         store: identity.store,
         timeline: identity.timeline,
@@ -141,10 +142,23 @@ pub fn repair(
     copy.close()?;
     let kept = free_name(disk, root)?;
     disk.rename(root, &kept)?;
-    disk.rename(&partial, root)?;
-    sys::sync_parent(disk, root)?;
+    finish(disk, root)?;
     report.kept = Some(kept);
     Ok(report)
+}
+
+/// Gives the repaired store the name of the damaged one, which was taken away from that one: now,
+/// or in an earlier repair that was interrupted right then.
+fn finish(disk: &dyn Disk, root: &Path) -> Result<()> {
+    let partial = names::partial(root);
+    // One that an interrupted restore has left is not proved to be whole.
+    let is_repaired = disk.entry(&partial.join(names::STORE))? == Entry::File
+        && disk.entry(&kept_name(root, 1))? == Entry::Directory;
+    if disk.entry(root)? == Entry::Nothing && is_repaired {
+        disk.rename(&partial, root)?;
+        sys::sync_parent(disk, root)?;
+    }
+    Ok(())
 }
 
 /// What the store is. Where the STORE file can't be read, its segments tell.
@@ -186,14 +200,19 @@ fn some_segment(disk: &dyn Disk, root: &Path) -> Result<Option<SegmentHeader>> {
 
 /// A name beside the store that is not taken.
 fn free_name(disk: &dyn Disk, root: &Path) -> Result<PathBuf> {
-    let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for attempt in 1_u32.. {
-        let kept = root.with_file_name(format!("{name}.damaged-{attempt}"));
+        let kept = kept_name(root, attempt);
         if disk.entry(&kept)? == Entry::Nothing {
             return Ok(kept);
         }
     }
     Err(Error::new(&code::IO, "all names for the damaged store are taken").at_path(root))
+}
+
+fn kept_name(root: &Path, attempt: u32) -> PathBuf {
+    let mut name = root.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".damaged-{attempt}"));
+    root.with_file_name(name)
 }
 
 fn check(copy: &Store) -> Result<()> {

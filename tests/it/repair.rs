@@ -217,6 +217,39 @@ fn a_store_whose_identity_is_lost_is_known_by_its_segments() {
 }
 
 #[test]
+fn what_an_interrupted_repair_left_behind_is_replaced_and_nothing_else_is() {
+    let place = Place::new();
+    let before = filled(&place);
+    damage(&place, 15);
+    let partial = place.beside("test.store.partial");
+    fs::create_dir_all(partial.join("journal")).expect("created");
+    fs::write(partial.join("journal/00000001.seg"), "half").expect("written");
+    fs::write(partial.join("notes"), "precious").expect("written");
+    let refused = repair(place.path(), &Author::default(), false, &mut |_| {});
+    assert_eq!(refused.expect_err("in the way").code().id, code::DIRECTORY_NOT_EMPTY.id);
+    assert!(partial.join("notes").exists() && partial.join("journal/00000001.seg").exists());
+    fs::remove_file(partial.join("notes")).expect("removed");
+    check(&place, &before, &run(&place));
+    assert!(!partial.exists());
+}
+
+#[test]
+fn a_repair_that_was_interrupted_between_its_renames_is_finished_by_the_next() {
+    let place = Place::new();
+    let before = filled(&place);
+    damage(&place, 15);
+    let mut report = run(&place);
+    fs::rename(place.path(), place.beside("test.store.partial")).expect("renamed");
+    let dry = repair(place.path(), &Author::default(), true, &mut |_| {});
+    assert_eq!(dry.expect_err("nothing is written").code().id, code::NOT_A_STORE.id);
+    let again = run(&place);
+    assert!(again.kept.is_none() && again.holes.is_empty());
+    // The one that was interrupted said the same and kept the same.
+    report.state_proved = Some(true);
+    check(&place, &before, &report);
+}
+
+#[test]
 fn a_store_that_is_being_written_is_not_repaired() {
     let place = Place::new();
     let store = place.open();
