@@ -21,6 +21,7 @@ use crate::lsn::Lsn;
 use crate::store::{
     AUDIT, Author, Durability, Options, Progress, Store, create_header, remove_partial,
 };
+use crate::sys::watch::{Vanished, watch};
 use crate::sys::{self, Disk, Entry};
 
 /// What a restore into a directory would do.
@@ -278,15 +279,14 @@ impl Built {
         }
         let part = contents(segment, piece.end)?;
         let bytes = segment.map.load(0, piece.end).unwrap_or_default();
-        let (seal, frame) = Sealing {
-            seed: segment.seed(),
-            bytes,
-            tail: &part.tail.or(self.tail).unwrap_or(Tail::EMPTY),
-            table: part.table,
-            changes: part.changes,
-            previous_chain: self.chain.hash,
-        }
-        .build();
+        let build = || {
+            let tail = &part.tail.or(self.tail).unwrap_or(Tail::EMPTY);
+            let (table, changes) = (part.table.clone(), part.changes);
+            let (seed, previous_chain) = (segment.seed(), self.chain.hash);
+            Sealing { seed, bytes, tail, table, changes, previous_chain }.build()
+        };
+        let (seal, frame) =
+            watch(segment.map.span(), build).map_err(|Vanished| segment.vanished(0))?;
         write_segment(disk, &target, &[bytes, &frame])?;
         self.copied += 1;
         self.tail = part.tail.or(self.tail);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Journal;
 use super::scan;
-use super::segment::{Segment, Tail, entry_of};
+use super::segment::{Segment, Tail, entry_of, offset_u32};
 use super::survey::to_usize;
 use crate::error::Result;
 use crate::format::frame::FrameKind;
@@ -12,6 +12,7 @@ use crate::format::names;
 use crate::format::seal::Seal;
 use crate::format::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::lsn::Position;
+use crate::sys::watch::{Vanished, watch};
 use crate::sys::{self, Access, Entry, MapAccess};
 
 impl Journal {
@@ -44,11 +45,7 @@ impl Journal {
         // A header that is not whole yet belongs to a segment that is being made ready.
         let Ok(header) = SegmentHeader::parse(&head) else { return Ok(false) };
         let unread = newest.is_some_and(|segment| {
-            segment.seal().is_none()
-                && segment
-                    .map
-                    .load_length_word(segment.map.published())
-                    .is_some_and(|length| length > 0)
+            segment.seal().is_none() && length_behind(segment).is_ok_and(|length| length > 0)
         });
         if !begun || unread {
             return Ok(unread && begun);
@@ -60,24 +57,33 @@ impl Journal {
     }
 }
 
+/// Bytes of the frame behind what is published, or none.
+fn length_behind(segment: &Segment) -> Result<usize> {
+    let start = segment.map.published();
+    match watch(segment.map.span(), || segment.map.load_length_word(start)) {
+        Ok(length) => Ok(length.unwrap_or(0) as usize),
+        Err(Vanished) => Err(segment.vanished(offset_u32(start))),
+    }
+}
+
 /// Takes in the next frame of a segment; `false` at its end, for now or for good.
 fn take_frame(segment: &Segment, tail: &mut Tail) -> Result<bool> {
     let start = segment.map.published();
     if segment.seal().is_some() {
         return Ok(false);
     }
-    let length = match segment.map.load_length_word(start) {
-        // Read through the file and not the map: nothing is published before it is verified.
-        Some(length) if length > 0 => length as usize,
-        Some(_) | None => return Ok(false),
-    };
+    let length = length_behind(segment)?;
+    if length == 0 {
+        return Ok(false);
+    }
+    // Read through the file and not the map: nothing is published before it is verified.
     let bytes = sys::read_range(&*segment.file, start as u64, length);
-    if segment.map.load_length_word(start).map(|length| length as usize) != Some(length) {
+    if length_behind(segment)? != length {
         // That of a large frame is written by a call that need not be atomic.
         return Ok(true);
     }
     let bytes = bytes?;
-    let position = Position::new(segment.number(), super::segment::offset_u32(start));
+    let position = Position::new(segment.number(), offset_u32(start));
     let frame = match scan::next(&bytes, segment.seed(), position, tail) {
         Ok(frame) => frame,
         Err(malformed) => return Err(segment.damaged(position.offset(), malformed)),

@@ -6,6 +6,7 @@ use crate::error::{Error, Result, code};
 use crate::format::frame::{FrameHeader, FrameKind, assemble};
 use crate::format::seal::{Seal, TableEntry};
 use crate::sys::mmap::MapWriter;
+use crate::sys::watch::{Vanished, watch};
 
 /// What is needed to seal a segment.
 #[derive(Debug)]
@@ -61,15 +62,13 @@ pub(crate) fn finish(
     chain: Chain,
 ) -> Result<Chain> {
     let end = map.map().published();
-    let (seal, frame) = Sealing {
-        seed: segment.seed(),
-        bytes: segment.map.load(0, end).unwrap_or_default(),
-        tail,
-        table: segment.table(),
-        changes,
-        previous_chain: chain.hash,
-    }
-    .build();
+    let build = || {
+        let table = segment.table();
+        let bytes = segment.map.load(0, end).unwrap_or_default();
+        let (seed, previous_chain) = (segment.seed(), chain.hash);
+        Sealing { seed, bytes, tail, table, changes, previous_chain }.build()
+    };
+    let (seal, frame) = watch(segment.map.span(), build).map_err(|Vanished| segment.vanished(0))?;
     if end + frame.len() > map.map().length() {
         return Err(Error::new(&code::IO, "the segment has no room left for its seal")
             .at_path(segment.file.path()));

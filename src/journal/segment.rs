@@ -12,7 +12,8 @@ use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
 use crate::format::segment::SegmentHeader;
 use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
-use crate::sys::mmap::Map;
+use crate::sys::mmap::{Map, PAGE_BYTES};
+use crate::sys::watch::{Vanished, touch, watch};
 use crate::time::Timestamp;
 
 /// What a change made of its record, and the header of its transaction: what readers need.
@@ -91,15 +92,23 @@ impl Segment {
             return Ok(None);
         }
         let position = Position::new(self.number(), offset);
-        let frame = match self.frame_bytes(start) {
-            Ok((header, bytes)) if self.verified.has(offset) => {
+        let frame = watch(self.map.span(), || {
+            let (header, bytes) = self.frame_bytes(start)?;
+            if self.verified.has(offset) {
+                touch(bytes);
                 Ok(Frame::trusted(header, bytes, position))
+            } else {
+                Frame::verified(bytes, self.seed, position)
             }
-            Ok((_, bytes)) => Frame::verified(bytes, self.seed, position)
-                .inspect(|frame| self.verified.add(offset, frame.end().offset())),
-            Err(malformed) => Err(malformed),
-        };
-        frame.map(Some).map_err(|malformed| self.damaged(offset, malformed))
+        });
+        match frame {
+            Ok(Ok(frame)) => {
+                self.verified.add(offset, frame.end().offset());
+                Ok(Some(frame))
+            }
+            Ok(Err(malformed)) => Err(self.damaged(offset, malformed)),
+            Err(Vanished) => Err(self.vanished(offset)),
+        }
     }
 
     /// The change at this offset, its frame being sound.
@@ -117,10 +126,19 @@ impl Segment {
     fn verified_version(&self, offset: u32) -> Option<Version<'_>> {
         let bytes = self.map.bytes();
         let own = Position::new(self.number(), offset);
-        let short = Change::parse_short(bytes.get(offset as usize..)?, own)?;
-        let start = offset.checked_sub(short.back).filter(|start| self.verified.has(*start))?;
-        let header = LazyHeader::new(bytes.get(start as usize..)?)?;
-        Some(Version::new(header, &short.change))
+        let version = watch(self.map.span(), || {
+            let short = Change::parse_short(bytes.get(offset as usize..)?, own)?;
+            let start = offset.checked_sub(short.back).filter(|start| self.verified.has(*start))?;
+            let header = bytes.get(start as usize..)?;
+            if start as usize / PAGE_BYTES != offset as usize / PAGE_BYTES {
+                touch(header.get(..HEADER_BYTES)?);
+            }
+            let header = LazyHeader::new(header)?;
+            touch(short.change.key);
+            touch(short.change.after.map_or(&[], |image| image.bytes()));
+            Some(Version::new(header, &short.change))
+        });
+        version.ok().flatten()
     }
 
     #[cold]
@@ -147,7 +165,9 @@ impl Segment {
         // Nearly always there is more behind; at the very end, whatever is left.
         let rest = || self.map.load(start, self.map.published().saturating_sub(start));
         let bytes = self.map.load(start, change::BACK_BYTES_MAX).or_else(rest).unwrap_or_default();
-        let back = change::back(bytes).map_err(|malformed| self.damaged(offset, malformed))?;
+        let back = watch(self.map.span(), || change::back(bytes))
+            .map_err(|Vanished| self.vanished(offset))?
+            .map_err(|malformed| self.damaged(offset, malformed))?;
         let outside = Malformed { offset: start, what: "change outside its frame" };
         let begin = offset.checked_sub(back).ok_or_else(|| self.damaged(offset, outside))?;
         match self.frame(begin)? {
@@ -173,6 +193,20 @@ impl Segment {
         Error::new(&code::FRAME_DAMAGED, message)
             .at_path(self.file.path())
             .at_offset(u64::from(offset) + malformed.offset as u64)
+    }
+
+    /// The error for bytes of this segment that were there and are not any more.
+    pub(crate) fn vanished(&self, offset: u32) -> Error {
+        // Where a file is cut in the middle of a page, the rest of the page is zeros, and no
+        // signal tells: from now on checksums do.
+        self.verified.clear();
+        let is_short = |length| length < self.map.published() as u64;
+        let error = if self.file.length().is_ok_and(is_short) {
+            Error::new(&code::JOURNAL_INCOMPLETE, "the segment was cut short while it was open")
+        } else {
+            Error::new(&code::IO, "the disk can't read the segment")
+        };
+        error.at_path(self.file.path()).at_offset(u64::from(offset))
     }
 
     /// Adds a transaction to the sparse table if it begins a new stretch.

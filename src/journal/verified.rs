@@ -56,6 +56,14 @@ impl Verified {
         self.stretch.store(pack(from, OPEN), Ordering::Release);
     }
 
+    /// Forgets all: bytes of the segment turned out not to be what was verified.
+    pub(crate) fn clear(&self) {
+        self.stretch.store(0, Ordering::Release);
+        for word in self.bits.get().map_or(&[][..], |words| words) {
+            word.store(0, Ordering::Release);
+        }
+    }
+
     /// Whether the frame that begins there is among them.
     #[inline]
     pub(crate) fn has(&self, start: u32) -> bool {

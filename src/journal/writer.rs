@@ -18,6 +18,7 @@ use crate::format::segment::SEGMENT_HEADER_BYTES;
 use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
 use crate::sys::mmap::{MapWriter, PAGE_BYTES};
+use crate::sys::watch::{Vanished, watch_once};
 use crate::time::Timestamp;
 
 /// Pages are brought into memory this far ahead of the tail, in steps of this size.
@@ -144,7 +145,11 @@ impl Writer {
         let crc = if self.is_for_file(start, length) {
             self.write(journal, frame, &header, start)?
         } else {
-            self.store(frame, &header, start)
+            let span = self.map.map().span();
+            match watch_once(span, || self.store(frame, &header, start)) {
+                Ok(crc) => crc,
+                Err(Vanished) => return Err(self.vanished(journal, start)),
+            }
         };
         if self.map.is_beside() {
             let bytes = self.map.pending(start, length);
@@ -175,6 +180,17 @@ impl Writer {
             },
         );
         Ok(self.tail)
+    }
+
+    /// The pages that were written to are not those of the file any more.
+    #[cold]
+    fn vanished(&self, journal: &Journal, start: usize) -> Error {
+        let error = match journal.segment(self.segment) {
+            Ok(segment) => segment.vanished(offset_u32(start)),
+            Err(error) => error,
+        };
+        journal.sync.poison(&error);
+        error
     }
 
     fn offset(&self) -> usize {

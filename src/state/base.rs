@@ -12,6 +12,7 @@ use crate::format::block::{self, Block};
 use crate::format::checkpoint::{ArchivedCollectionImage, CheckpointHeader, DirectoryImage};
 use crate::lsn::Lsn;
 use crate::sys::mmap::{Map, prefetch};
+use crate::sys::watch::{Vanished, touch, watch};
 
 /// How many cache lines of a block are asked for first: those of the fingerprints and the ends.
 const BLOCK_LINES: usize = 2;
@@ -72,7 +73,8 @@ impl Base {
             return Err("length");
         }
         let directory = map.load(start, length).ok_or("length")?;
-        if crate::format::checkpoint::directory_hash(directory) != header.directory_hash {
+        let hash = watch(map.span(), || crate::format::checkpoint::directory_hash(directory));
+        if hash.map_err(|Vanished| "directory")? != header.directory_hash {
             return Err("hash");
         }
         let image = DirectoryImage::access(directory).map_err(|_| "archive")?;
@@ -237,20 +239,24 @@ impl Base {
         let length = usize::try_from(end - start).unwrap_or(0);
         let bytes = usize::try_from(*start).ok().and_then(|start| self.map.load(start, length));
         let bytes = bytes.ok_or_else(|| self.damaged(*start, "block"))?;
-        let parsed = Block::parse(bytes);
         let (word, bit) = ((section.first + index) / 64, 1 << ((section.first + index) % 64));
         let Some(word) = self.intact.get(word) else {
             return Err(self.damaged(*start, "block"));
         };
-        if word.load(Ordering::Relaxed) & bit == 0 {
-            let sound =
-                block::is_intact(bytes, *start) && parsed.as_ref().is_ok_and(Block::is_consistent);
-            if !sound {
-                return Err(self.damaged(*start, "block"));
+        let is_known = word.load(Ordering::Relaxed) & bit != 0;
+        let block = watch(self.map.span(), || {
+            let parsed = Block::parse(bytes).ok();
+            if is_known {
+                touch(bytes);
+                return parsed;
             }
+            parsed.filter(|block| block::is_intact(bytes, *start) && block.is_consistent())
+        });
+        let block = block.ok().flatten().ok_or_else(|| self.damaged(*start, "block"))?;
+        if !is_known {
             word.fetch_or(bit, Ordering::Relaxed);
         }
-        parsed.map_err(|malformed| self.damaged(*start, malformed.what))
+        Ok(block)
     }
 
     fn damaged(&self, offset: u64, what: &str) -> Error {

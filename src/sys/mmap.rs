@@ -8,17 +8,22 @@
 //!   one, and are read by nobody but it; the exception is a frame's length word, which is read and
 //!   written as an atomic.
 //!
-//! What remains is that nobody else changes or truncates the file. The engine holds the store's
-//! lock while it writes, allocates before it maps, never shortens a file below the published mark,
-//! and files are its owner's alone; `docs/unsafe.md` says what happens if somebody does it anyway.
+//! What remains is that nobody else changes the file. The engine holds the store's lock while it
+//! writes, allocates before it maps, never shortens a file below the published mark, and files are
+//! its owner's alone. Where the bytes go away all the same, because somebody cuts the file or the
+//! disk can't read them, the kernel sends `SIGBUS`: [`watch`](super::watch) makes an error of it.
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::slice;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use libc::{c_int, c_void, siginfo_t};
 use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
+
+use super::watch::{self, Span};
 
 /// Bytes of a page, or of the smallest part of a larger one that the kernel keeps account of.
 pub(crate) const PAGE_BYTES: usize = 4096;
@@ -78,6 +83,7 @@ impl Map {
 
     fn new(raw: MmapRaw, length: usize, access: Kind) -> Self {
         assert!(length <= raw.len(), "the map must hold what it promises");
+        HANDLER.get_or_init(Handler::install);
         Self {
             raw,
             length,
@@ -85,6 +91,13 @@ impl Map {
             access,
             claimed: AtomicBool::new(false),
         }
+    }
+
+    /// Where the map lies, to watch those who touch it.
+    #[inline]
+    pub(crate) fn span(&self) -> Span {
+        let start = self.raw.as_ptr().addr();
+        Span { start, end: start + self.length }
     }
 
     /// Bytes of the map.
@@ -304,5 +317,97 @@ impl MapWriter {
 impl Drop for MapWriter {
     fn drop(&mut self) {
         self.map.claimed.store(false, Ordering::Release);
+    }
+}
+
+/// Has pages that were found gone send the signal again, to whoever touches them next.
+pub(super) fn make_hole(gone: Span) {
+    if let Some(empty) = HANDLER.get().and_then(|handler| handler.empty.as_ref()) {
+        // If it fails, the zeros stay: of a page that was gone for this process before.
+        Handler::map_over(gone, 0, empty.as_raw_fd());
+    }
+}
+
+static HANDLER: OnceLock<Handler> = OnceLock::new();
+
+/// What answers `SIGBUS`.
+struct Handler {
+    /// What the process did about it before.
+    before: libc::sigaction,
+    page_bytes: usize,
+    /// A file of no length: a map of it sends the signal again, whoever touches it.
+    empty: Option<OwnedFd>,
+}
+
+impl Handler {
+    /// Answers the signal from now on, for as long as the process lives.
+    fn install() -> Self {
+        // SAFETY: [signal-zeroed] a `sigaction` of zeros is a valid one: default action, no flags.
+        let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
+        let mut ours = before;
+        ours.sa_sigaction = on_signal as *const () as usize;
+        ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        if cfg!(miri) {
+            return Self { before, page_bytes: PAGE_BYTES, empty: None };
+        }
+        // SAFETY: [signal-install] both point to valid structs; the handler does only what a signal
+        // handler may, and passes on what is none of its business.
+        let installed = unsafe { libc::sigaction(libc::SIGBUS, &raw const ours, &raw mut before) };
+        assert_eq!(installed, 0, "only a wrong number or address makes it fail");
+        let empty = rustix::fs::memfd_create("afterimage-gone", rustix::fs::MemfdFlags::CLOEXEC);
+        Self { before, page_bytes: rustix::param::page_size(), empty: empty.ok() }
+    }
+
+    /// Puts zeros in the place of a page that is gone, so that whoever touched it gets on, and
+    /// learns of it at the end.
+    fn replace(page: Span) -> bool {
+        Self::map_over(page, libc::MAP_ANONYMOUS, -1)
+    }
+
+    fn map_over(gone: Span, kind: c_int, file: c_int) -> bool {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let start = std::ptr::without_provenance_mut::<c_void>(gone.start);
+        let kind = kind | libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        let length = gone.end - gone.start;
+        // SAFETY: [map-gone] the pages lie inside a map that is watched, and so alive; the kernel
+        // has just said that there is nothing behind them, so no byte that could be read changes.
+        let mapped = unsafe { libc::mmap(start, length, access, kind, file, 0) };
+        mapped != libc::MAP_FAILED
+    }
+
+    /// Does what the process would have done without this handler.
+    fn pass_on(&self, signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+        type Simple = extern "C" fn(c_int);
+        type Informed = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+        let before = self.before.sa_sigaction;
+        if before == libc::SIG_DFL || before == libc::SIG_IGN {
+            // The instruction is tried again, and the kernel ends the process.
+            // SAFETY: [signal-default] as when it was installed; the kernel told what was before.
+            unsafe { libc::sigaction(signal, &raw const self.before, std::ptr::null_mut()) };
+        } else if self.before.sa_flags & libc::SA_SIGINFO == 0 {
+            // SAFETY: [signal-simple] a handler without `SA_SIGINFO` is a function of one number.
+            let handler = unsafe { std::mem::transmute::<usize, Simple>(before) };
+            handler(signal);
+        } else {
+            // SAFETY: [signal-informed] a handler with `SA_SIGINFO` is a function of these three.
+            let handler = unsafe { std::mem::transmute::<usize, Informed>(before) };
+            handler(signal, info, context);
+        }
+    }
+}
+
+/// Called by the kernel, in the thread that touched what is not there. Does nothing that could wait
+/// or allocate.
+extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let Some(handler) = HANDLER.get() else { return };
+    // SAFETY: [signal-info] the kernel hands a valid one to a handler with `SA_SIGINFO`.
+    let told = unsafe { &*info };
+    // SAFETY: [signal-address] of this signal, sent by the kernel, that field is the address.
+    let address = unsafe { told.si_addr() }.addr();
+    let start = address - address % handler.page_bytes;
+    let page = Span { start, end: start + handler.page_bytes };
+    let is_fault = told.si_code > 0;
+    if !(is_fault && watch::lose(address, page, Handler::replace)) {
+        handler.pass_on(signal, info, context);
     }
 }

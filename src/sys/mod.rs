@@ -26,6 +26,7 @@ pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
 pub(crate) mod thread;
+pub(crate) mod watch;
 
 use std::fmt::Debug;
 use std::path::Path;

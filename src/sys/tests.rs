@@ -4,6 +4,10 @@
 use std::sync::Arc;
 
 use super::mmap::Map;
+#[cfg(not(miri))]
+use super::mmap::PAGE_BYTES;
+#[cfg(not(miri))]
+use super::watch::{Vanished, touch, watch};
 
 fn map(length: usize) -> Arc<Map> {
     Arc::new(Map::beside(length).expect("memory"))
@@ -88,4 +92,61 @@ fn readers_and_writer_share_a_map_without_a_race() {
             writer.publish(offset + 8);
         }
     });
+}
+
+/// Miri knows neither maps of files nor signals.
+#[test]
+#[cfg(not(miri))]
+fn bytes_that_go_away_under_a_map_are_an_error_each_time_they_are_read() {
+    let file = tempfile::tempfile().expect("a file");
+    let length = 4 * PAGE_BYTES;
+    file.set_len(length as u64).expect("long");
+    let map = Map::read_only(&file, length).expect("a map");
+    map.advance(length);
+    let all = || watch(map.span(), || touch(map.bytes()));
+    assert_eq!(all(), Ok(()));
+    file.set_len(PAGE_BYTES as u64).expect("cut");
+    let sum = |page: usize| {
+        let bytes = map.load(page * PAGE_BYTES, PAGE_BYTES).expect("published");
+        watch(map.span(), || bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>())
+    };
+    for _ in 0..3 {
+        assert_eq!(all(), Err(Vanished));
+        assert_eq!((sum(0), sum(2)), (Ok(0), Err(Vanished)));
+    }
+    // Of another map nothing is gone, and a thread of its own finds the same.
+    let other = Map::of_bytes(&[7; 100]).expect("memory");
+    other.advance(100);
+    assert_eq!(watch(other.span(), || other.bytes().len()), Ok(100));
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!((sum(0), sum(3)), (Ok(0), Err(Vanished))));
+    });
+}
+
+/// Whoever reads without being watched is ended by the kernel, and not lent zeros.
+#[test]
+#[cfg(not(miri))]
+fn bytes_that_are_gone_end_who_is_not_watched() {
+    const CHILD: &str = "AFTERIMAGE_READS_WHAT_IS_GONE";
+    if std::env::var_os(CHILD).is_none() {
+        let this = std::env::current_exe().expect("the test runs");
+        let name = "sys::tests::bytes_that_are_gone_end_who_is_not_watched";
+        let child = std::process::Command::new(this)
+            .args([name, "--exact"])
+            .env(CHILD, "1")
+            .stdout(std::process::Stdio::null())
+            .status()
+            .expect("started");
+        let signal = std::os::unix::process::ExitStatusExt::signal(&child);
+        assert_eq!(signal, Some(libc::SIGBUS));
+        return;
+    }
+    let file = tempfile::tempfile().expect("a file");
+    file.set_len(PAGE_BYTES as u64).expect("long");
+    let map = Map::read_only(&file, PAGE_BYTES).expect("a map");
+    map.advance(PAGE_BYTES);
+    file.set_len(0).expect("cut");
+    // Watched first: what that leaves in the place of the page is no page, either.
+    assert_eq!(watch(map.span(), || touch(map.bytes())), Err(Vanished));
+    touch(map.bytes());
 }

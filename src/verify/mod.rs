@@ -19,6 +19,7 @@ use crate::lsn::Lsn;
 use crate::state::State;
 use crate::store::replay::Fold;
 use crate::store::{Options, Progress, Store};
+use crate::sys::watch::{Vanished, watch};
 pub use repair::{LostTransactions, RecordName, RepairReport, repair};
 pub use sound::Hole;
 
@@ -291,9 +292,17 @@ fn check_frame<'a>(
     };
     // The bits in memory are not asked: the checksum is computed again.
     let bytes = segment.map.load(frame.position.offset() as usize, frame.header.bytes());
-    let again = Frame::verified(bytes.unwrap_or_default(), segment.seed(), frame.position);
-    if let Err(malformed) = again.and_then(|frame| continues(&frame, tail)) {
-        report.wrong(&place(malformed));
+    let again = watch(segment.map.span(), || {
+        Frame::verified(bytes.unwrap_or_default(), segment.seed(), frame.position)
+            .and_then(|frame| continues(&frame, tail))
+    });
+    match again {
+        Ok(Ok(())) => {}
+        Ok(Err(malformed)) => report.wrong(&place(malformed)),
+        Err(Vanished) => {
+            return report
+                .wrong(&segment.vanished(frame.position.offset()).at_lsn(frame.header.lsn));
+        }
     }
     if frame.header.kind == FrameKind::Seal {
         return;

@@ -34,3 +34,4 @@ mod projection;
 mod repair;
 /// Async: commits, subscriptions.
 mod subscribe;
+mod vanished;

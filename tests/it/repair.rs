@@ -234,6 +234,7 @@ fn what_an_interrupted_repair_left_behind_is_replaced_and_nothing_else_is() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "what a crash leaves is made by hand")]
 fn a_repair_that_was_interrupted_between_its_renames_is_finished_by_the_next() {
     let place = Place::new();
     let before = filled(&place);

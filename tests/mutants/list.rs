@@ -17,7 +17,7 @@ const fn mutant(
     Mutant { name, file, from, to }
 }
 
-pub(crate) const MUTANTS: [Mutant; 30] = [
+pub(crate) const MUTANTS: [Mutant; 31] = [
     mutant(
         "a sync is skipped",
         "src/journal/sync.rs",
@@ -147,8 +147,14 @@ pub(crate) const MUTANTS: [Mutant; 30] = [
     mutant(
         "a block of the index is not checked",
         "src/state/base.rs",
-        "block::is_intact(bytes, *start) && parsed",
+        "parsed.filter(|block| block::is_intact(bytes, *start) && block.is_consistent())",
         "parsed",
+    ),
+    mutant(
+        "zeros are read in the place of bytes that went away",
+        "src/sys/watch.rs",
+        "if gone.end == NOTHING.end {",
+        "if gone.end < usize::MAX {",
     ),
     mutant(
         "a key that begins as a block does is not looked for in the one before",
