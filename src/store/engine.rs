@@ -296,8 +296,7 @@ impl Engine {
         let tail = section.writer.tail().lsn;
         let closed = healthy
             .and_then(|()| self.journal.sync.wait(tail))
-            .and_then(|()| section.writer.stop(&self.journal))
-            .and_then(|()| self.journal.write_beacon(None, true));
+            .and_then(|()| self.end(&mut section.writer));
         if closed.is_err() {
             // The thread must not outlive the lock; what it leaves undone, recovery does.
             drop(section.writer.stop(&self.journal));
@@ -307,6 +306,37 @@ impl Engine {
         #[cfg(feature = "tokio")]
         self.announcement.send_modify(|_| {});
         closed
+    }
+
+    /// Has everything sealed that the writer has left, and vouches for all of it.
+    fn end(&self, writer: &mut Writer) -> Result<()> {
+        writer.stop(&self.journal)?;
+        // A seal may have failed just now.
+        self.journal.sync.check()?;
+        self.journal.write_beacon(None, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::journal::beacon::Beacon;
+    use crate::store::Store;
+
+    #[test]
+    fn a_seal_that_fails_while_the_store_closes_is_not_vouched_for() {
+        let place = tempfile::tempdir().expect("a directory");
+        let store = Store::open(place.path().join("x.store")).expect("opened");
+        let engine = &store.engine;
+        let writing = engine.writing.as_ref().expect("a writer");
+        // As the thread that seals does, when `close` has found the journal sound.
+        engine.journal.sync.poison(&Error::new(&code::IO, "the seal could not be synced"));
+        let ended = engine.end(&mut writing.section.lock().writer);
+        assert_eq!(ended.expect_err("poisoned").kind(), ErrorKind::Poisoned);
+        let mould = &engine.journal.mould;
+        let control = Beacon::read(&*mould.disk, &mould.root, &mould.identity).expect("sound");
+        assert!(!control.clean, "the next opening must look for itself");
     }
 }
 

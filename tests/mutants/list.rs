@@ -17,7 +17,7 @@ const fn mutant(
     Mutant { name, file, from, to }
 }
 
-pub(crate) const MUTANTS: [Mutant; 31] = [
+pub(crate) const MUTANTS: [Mutant; 32] = [
     mutant(
         "a sync is skipped",
         "src/journal/sync.rs",
@@ -129,8 +129,8 @@ pub(crate) const MUTANTS: [Mutant; 31] = [
     mutant(
         "closing does not say that it was clean",
         "src/store/engine.rs",
-        ".and_then(|()| self.journal.write_beacon(None, true));",
-        ".and_then(|()| self.journal.write_beacon(None, false));",
+        "write_beacon(None, true)",
+        "write_beacon(None, false)",
     ),
     mutant(
         "the hash of a sealed segment is not checked",
@@ -149,6 +149,12 @@ pub(crate) const MUTANTS: [Mutant; 31] = [
         "src/state/base.rs",
         "parsed.filter(|block| block::is_intact(bytes, *start) && block.is_consistent())",
         "parsed",
+    ),
+    mutant(
+        "closing vouches for a seal that has just failed",
+        "src/store/engine.rs",
+        "self.journal.sync.check()?;\n        self.journal.write_beacon",
+        "self.journal.write_beacon",
     ),
     mutant(
         "zeros are read in the place of bytes that went away",
