@@ -1,12 +1,11 @@
 //! What wakes the background thread of durability. Ringing it while the thread is awake costs two
 //! atomic operations and no system call.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::lsn::Lsn;
+use crate::sys::sync::{AtomicBool, AtomicU64, Condvar, Mutex};
 
 /// Wakes the background thread.
 #[derive(Debug, Default)]

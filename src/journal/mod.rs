@@ -20,6 +20,8 @@ pub(crate) mod cut;
 mod flush;
 pub(crate) mod follow;
 mod index;
+#[cfg(all(test, loom))]
+mod models;
 pub(crate) mod prepare;
 pub(crate) mod reader;
 pub(crate) mod recover;

@@ -13,11 +13,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::bell::Bell;
 use super::segment::Tail;
@@ -25,6 +23,7 @@ use crate::error::{Error, Result, code};
 use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
 use crate::sys::mmap::{Map, PAGE_BYTES};
+use crate::sys::sync::{AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard};
 
 /// So many pages are worth a call to take them out of the page tables first.
 const DETACHED_PAGES_MIN: usize = 4;

@@ -23,6 +23,7 @@ pub(crate) mod lock;
 pub(crate) mod mmap;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod sim;
+pub(crate) mod sync;
 #[cfg(test)]
 mod tests;
 pub(crate) mod thread;
