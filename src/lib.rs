@@ -8,7 +8,8 @@
 //! * [`Snapshot`]: the store at one moment. [`Store::resolve`] finds the moment.
 //! * [`Store::history`], [`Store::transactions`], [`Store::log`], [`Store::diff`],
 //!   [`Store::blame`]: what was done.
-//! * [`Store::restore_into`]: a store as it was. [`verify()`]: whether it is sound.
+//! * [`Store::restore_into`]: a store as it was. [`verify()`]: whether it is sound. [`doctor()`]:
+//!   why it can't be used well.
 //! * [`Projection`] and [`Runner`]: read models of your own.
 //! * [`Store::import`], [`export_state`], [`HistoryExport`]: change events as lines of JSON.
 //! * [`Options`] and [`Durability`]: how to open a store, and what a power cut can cost.
@@ -62,8 +63,8 @@ pub use projection::{Runner, RunnerState};
 pub use store::*;
 pub use time::{Clock, SystemClock, Timestamp};
 pub use verify::{
-    Finding, Hole, LostTransactions, RecordName, RepairReport, VerifyDepth, VerifyReport, repair,
-    verify,
+    Check, Checkup, Finding, Hole, LostTransactions, Outcome, RecordName, RepairReport,
+    SupportBundle, VerifyDepth, VerifyReport, doctor, repair, support_bundle, verify,
 };
 
 /// The example of the README must compile.

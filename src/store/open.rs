@@ -9,7 +9,7 @@ use super::background::Behind;
 use super::catalogue::Catalogue;
 use super::engine::{Background, Engine, Handle, Parts, Section, Writing};
 use super::maintenance::{self, Doubts, Loaded};
-use super::options::{AppendMethod, Durability, Options};
+use super::options::{Durability, Options};
 use super::replay::replay;
 use crate::error::{Error, Result, code};
 use crate::format::names;
@@ -154,11 +154,8 @@ pub(crate) fn read_identity(disk: &dyn Disk, root: &Path) -> Result<StoreHeader>
 }
 
 fn mould(options: &Options, root: &Path, identity: &StoreHeader) -> Result<Mould> {
-    let by_map = match options.append {
-        AppendMethod::Map => true,
-        AppendMethod::Pwrite => false,
-        AppendMethod::Auto => !options.read_only && options.disk.may_append_by_map(root)?,
-    };
+    // Who only reads appends nothing, and need not ask.
+    let by_map = !options.read_only && options.appends_by_map(root)?;
     Ok(Mould {
         disk: Arc::clone(&options.disk),
         root: root.to_path_buf(),

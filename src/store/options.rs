@@ -1,5 +1,6 @@
 //! How a store is opened: every default stands here.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,6 +152,15 @@ impl Options {
     pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
         self.disk = disk;
         self
+    }
+
+    /// Whether a store in this directory would be appended to through a map.
+    pub(crate) fn appends_by_map(&self, root: &Path) -> Result<bool> {
+        match self.append {
+            AppendMethod::Map => Ok(true),
+            AppendMethod::Pwrite => Ok(false),
+            AppendMethod::Auto => self.disk.may_append_by_map(root),
+        }
     }
 
     /// Refuses values that can't be.

@@ -222,6 +222,11 @@ impl DiskFile for RealFile {
         Ok(length.min(end))
     }
 
+    fn tells_holes(&self) -> bool {
+        let data = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(0));
+        matches!(data, Ok(_) | Err(rustix::io::Errno::NXIO))
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let mut read = 0;
         while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {

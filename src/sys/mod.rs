@@ -14,6 +14,7 @@
 
 pub(crate) mod atomic;
 mod barrier;
+pub(crate) mod facts;
 pub(crate) mod file;
 pub(crate) mod lock;
 #[expect(
@@ -21,6 +22,7 @@ pub(crate) mod lock;
     reason = "the one module that maps files; every block states its invariant, see docs/unsafe.md"
 )]
 pub(crate) mod mmap;
+pub(crate) mod process;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod sim;
 pub(crate) mod sync;
@@ -34,6 +36,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
+use facts::Inspect;
 use lock::Lock;
 use mmap::Map;
 
@@ -53,7 +56,7 @@ pub(crate) enum Access {
 }
 
 /// A file system. Two implementations: [`file::RealDisk`] and the simulated one of the tests.
-pub(crate) trait Disk: Send + Sync + Debug {
+pub(crate) trait Disk: Inspect + Send + Sync + Debug {
     /// Fills the bytes with randomness for ids and salts.
     fn entropy(&self, bytes: &mut [u8]);
     fn entry(&self, path: &Path) -> Result<Entry>;
@@ -87,6 +90,9 @@ pub(crate) trait DiskFile: Send + Sync + Debug {
     /// Where what was ever written ends, or later; everything behind reads as zeros. A segment is
     /// allocated in full, and looking through what was never written would take most of an opening.
     fn written_end(&self) -> Result<u64>;
+    /// Whether the file system answers where data and holes are; else what was written ends, as far
+    /// as can be told, with the file.
+    fn tells_holes(&self) -> bool;
     /// Reads exactly as many bytes as fit into `buffer`, or fewer at the end of the file.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
     /// Writes all bytes.

@@ -1,5 +1,7 @@
-//! Checking a store: what opening checks anyway, and on demand everything there is.
+//! Checking a store: what opening checks anyway, on demand everything there is, and what stands
+//! around it.
 
+mod doctor;
 mod repair;
 mod sound;
 
@@ -20,6 +22,7 @@ use crate::state::State;
 use crate::store::replay::Fold;
 use crate::store::{Options, Progress, Store};
 use crate::sys::watch::{Vanished, watch};
+pub use doctor::{Check, Checkup, Outcome, SupportBundle, doctor, support_bundle};
 pub use repair::{LostTransactions, RecordName, RepairReport, repair};
 pub use sound::Hole;
 

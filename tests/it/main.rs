@@ -18,6 +18,8 @@ mod cli;
 mod commit;
 /// The corpora of the fuzz targets, on stable.
 mod corpus;
+/// What `doctor` finds in stores that are broken, and that it changes nothing.
+mod doctor;
 /// Change events out and in, and the real history where its file is at hand.
 mod exchange;
 /// Released formats.

@@ -167,6 +167,14 @@ pub(crate) enum Command {
                             changed again later is put back.\n\n\
                             Example:\n  afterimage repair --dry-run")]
     Repair(RepairArgs),
+    /// Find out why the store can't be used well; changes nothing
+    #[command(after_help = "Exits 0 if nothing is a problem, 10 if there is no store, 13 if the \
+                            journal is damaged, 14 if a later release wrote it, else 1.\n\n\
+                            A bundle never holds keys, values, actors or messages. Look at it \
+                            before you send it; it is text.\n\n\
+                            Examples:\n  afterimage doctor\n  \
+                            afterimage doctor --bundle support.json")]
+    Doctor(DoctorArgs),
     /// Show numbers for each collection and segment
     Stats(CareArgs),
     /// Write a checkpoint, so that opening need not replay
@@ -469,6 +477,16 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct RepairArgs {
     #[command(flatten)]
     pub signed: Signed,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DoctorArgs {
+    /// Write what helps others to help into this new file, as one JSON document
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// With the names of collections and restore points, and the store's path
+    #[arg(long, requires = "bundle")]
+    pub names: bool,
 }
 
 #[derive(Debug, ClapArgs)]

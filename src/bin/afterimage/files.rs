@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use afterimage::{Error, Result, code};
@@ -120,6 +120,34 @@ pub(crate) fn holds_something(directory: &Path) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::from_io(error, "read the directory", directory)),
     }
+}
+
+/// Writes a file that must not exist and that only its owner may read, into another directory than
+/// the store's, where nothing but the store's files belongs.
+pub(crate) fn write_private(path: &Path, store: &Path, bytes: &[u8]) -> Result<()> {
+    // Where one of the two does not exist, the file can't be inside.
+    let inside = match (parent(path).canonicalize(), store.canonicalize()) {
+        (Ok(directory), Ok(store)) => directory.starts_with(store),
+        (Err(_), _) | (_, Err(_)) => false,
+    };
+    if inside {
+        let message = "the file would lie inside the store";
+        return Err(Error::new(&code::INVALID_OPTION, message).at_path(path));
+    }
+    let mut options = File::options();
+    let opened = options.write(true).create_new(true).mode(0o600).open(path);
+    let mut file = match opened {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let message = "something stands there already, and is not replaced";
+            return Err(Error::new(&code::INVALID_OPTION, message).at_path(path));
+        }
+        opened => opened.map_err(|error| Error::from_io(error, "create the file", path))?,
+    };
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
+        // Half of it is of no use, and the name would be in the way of the next attempt.
+        drop(std::fs::remove_file(path));
+        Error::from_io(error, "write the file", path)
+    })
 }
 
 /// Creates a directory for manual pages and writes one.

@@ -19,9 +19,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::barrier::Barrier;
+use super::facts::{Facts, FileSystem, Inspect, Kind, Usage};
 use super::lock::Lock;
 use super::mmap::Map;
-use super::{Access, Disk, DiskFile, Entry, MapAccess};
+use super::{Access, Disk, DiskFile, Entry, MapAccess, process};
 use crate::error::{Error, Result};
 pub(crate) use choice::{AtRandom, Choose, EveryWay};
 use contents::Contents;
@@ -362,6 +363,33 @@ impl Disk for SimDisk {
     }
 }
 
+impl Inspect for SimDisk {
+    fn facts(&self, path: &Path) -> Result<Option<Facts>> {
+        let mut world = self.world();
+        let (kind, mode, bytes) = match world.names.get(path).copied() {
+            None => return Ok(None),
+            Some(Node::Directory) => (Kind::Directory, 0o700, 0),
+            Some(Node::File(index)) => (Kind::File, 0o600, world.file(index).now().len() as u64),
+        };
+        Ok(Some(Facts { kind, mode, owner: process::user(), bytes, allocated: bytes }))
+    }
+
+    fn permits(&self, _path: &Path, _access: Access) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// It has no end.
+    fn usage(&self, _path: &Path) -> Result<Usage> {
+        Ok(Usage {
+            file_system: FileSystem::of(0),
+            read_only: false,
+            bytes_free: u64::MAX,
+            inodes: 0,
+            inodes_free: 0,
+        })
+    }
+}
+
 #[derive(Debug)]
 struct SimFile {
     world: Arc<Mutex<World>>,
@@ -387,6 +415,10 @@ impl DiskFile for SimFile {
 
     fn written_end(&self) -> Result<u64> {
         self.length()
+    }
+
+    fn tells_holes(&self) -> bool {
+        false
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {

@@ -4,6 +4,7 @@ mod bench;
 mod care;
 mod data;
 mod demo;
+mod doctor;
 mod exchange;
 mod meta;
 mod past;
@@ -54,6 +55,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {
         Command::Status(args) => care::status(context, args),
         Command::Verify(args) => care::verify(context, args),
         Command::Repair(args) => repair::run(context, args),
+        Command::Doctor(args) => doctor::run(context, args),
         Command::Stats(args) => care::stats(context, args),
         Command::Checkpoint(args) => care::checkpoint(context, args),
         Command::Demo(args) => demo::run(context, args),
