@@ -26,7 +26,8 @@ pub(crate) const CONTROL_TIMELINE: usize = 40;
 pub(crate) const DURABLE_CRC: usize = 44;
 /// u64: highest LSN known durable.
 pub(crate) const DURABLE_LSN: usize = 48;
-/// u64: position behind that frame: segment number in the high half, offset in the low one.
+/// u64: position behind that frame, or where frames begin in the newest segment, if that is later,
+/// since its name and header are durable: segment number in the high half, offset in the low one.
 pub(crate) const DURABLE_END: usize = 56;
 /// 32 bytes: chain hash of the newest sealed segment; zeros if there is none.
 pub(crate) const CHAIN: usize = 64;

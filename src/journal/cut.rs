@@ -4,6 +4,7 @@
 //! |-----|--------|----------------|----------------|------------|------------|----------|
 //! | a   | yes    |                |                |            | hole       | damage   |
 //! | b   |        | no             |                |            |            | damage   |
+//! | h   |        | yes            |                |            | fewer than there were | damage |
 //! | c   | no     | yes            | yes            |            | hole       | damage   |
 //! | d   | no     | yes            | no             | yes        | hole       | damage   |
 //! | e   | no     | yes            | no             | no         | hole       | cut      |
@@ -33,6 +34,8 @@ pub(crate) struct Facts {
     pub(crate) vouched: Lsn,
     /// The highest LSN for which the beacon vouches.
     pub(crate) beacon: Lsn,
+    /// Whether a file is shorter than it was, or not there any more.
+    pub(crate) short: bool,
     /// Whether the transaction that the beacon names has the checksum that it names.
     pub(crate) beacon_agrees: bool,
     /// Whether the store was closed properly.
@@ -61,6 +64,8 @@ pub(crate) enum Why {
     Beacon,
     /// A later frame says that the missing transaction was durable.
     Vouched,
+    /// A file is shorter than it was, or not there any more: no crash does that.
+    Short,
     /// Something stands behind the end of a store that was closed properly.
     Clean,
 }
@@ -72,6 +77,9 @@ pub(crate) fn decide(facts: Facts) -> Decision {
     }
     if facts.sound < facts.beacon || !facts.beacon_agrees {
         return Decision::Damage(Why::Beacon); // row b
+    }
+    if facts.short {
+        return Decision::Damage(Why::Short); // row h
     }
     if !facts.hole {
         return if facts.clean { Decision::Continue } else { Decision::End }; // rows f, g
@@ -95,6 +103,7 @@ mod tests {
         sealed: false,
         vouched: Lsn::ZERO,
         beacon: Lsn::new(7),
+        short: false,
         beacon_agrees: true,
         clean: false,
     };
@@ -117,6 +126,13 @@ mod tests {
     fn row_b_journal_disagrees_with_the_beacon() {
         let facts = Facts { beacon_agrees: false, ..SOUND };
         assert_eq!(decide(facts), Decision::Damage(Why::Beacon));
+    }
+
+    #[test]
+    fn row_h_a_file_that_was_cut_or_removed() {
+        for facts in [SOUND, TORN, Facts { clean: true, ..SOUND }] {
+            assert_eq!(decide(Facts { short: true, ..facts }), Decision::Damage(Why::Short));
+        }
     }
 
     #[test]
@@ -149,38 +165,25 @@ mod tests {
 
     #[test]
     fn every_combination_fits_exactly_one_row_and_no_vouched_data_is_ever_cut() {
-        let flags = [false, true];
         let lsns = [0, 6, 7, 8].map(Lsn::new);
-        for hole in flags {
-            for sealed in flags {
-                for beacon_agrees in flags {
-                    for clean in flags {
-                        for vouched in lsns {
-                            for beacon in lsns {
-                                let facts = Facts {
-                                    sound: Lsn::new(7),
-                                    hole,
-                                    sealed,
-                                    vouched,
-                                    beacon,
-                                    beacon_agrees,
-                                    clean,
-                                };
-                                let lost = beacon > facts.sound || (hole && vouched > facts.sound);
-                                let decision = decide(facts);
-                                if lost || !beacon_agrees || (hole && (sealed || clean)) {
-                                    assert!(matches!(decision, Decision::Damage(_)), "{facts:?}");
-                                } else if hole {
-                                    assert_eq!(decision, Decision::Cut, "{facts:?}");
-                                } else if clean {
-                                    assert_eq!(decision, Decision::Continue, "{facts:?}");
-                                } else {
-                                    assert_eq!(decision, Decision::End, "{facts:?}");
-                                }
-                            }
-                        }
-                    }
-                }
+        for (bits, vouched, beacon) in (0..32)
+            .flat_map(|bits| lsns.map(|vouched| (bits, vouched)))
+            .flat_map(|(bits, vouched)| lsns.map(|beacon| (bits, vouched, beacon)))
+        {
+            let [hole, sealed, short, beacon_agrees, clean] =
+                [1, 2, 4, 8, 16].map(|bit| bits & bit != 0);
+            let sound = Lsn::new(7);
+            let facts = Facts { sound, hole, sealed, vouched, beacon, short, beacon_agrees, clean };
+            let lost = short || beacon > sound || (hole && vouched > sound);
+            let decision = decide(facts);
+            if lost || !beacon_agrees || (hole && (sealed || clean)) {
+                assert!(matches!(decision, Decision::Damage(_)), "{facts:?}");
+            } else if hole {
+                assert_eq!(decision, Decision::Cut, "{facts:?}");
+            } else if clean {
+                assert_eq!(decision, Decision::Continue, "{facts:?}");
+            } else {
+                assert_eq!(decision, Decision::End, "{facts:?}");
             }
         }
     }

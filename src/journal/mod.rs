@@ -46,7 +46,7 @@ use crate::sys::mmap::prefetch;
 use crate::time::Clock;
 use beacon::{Beacon, Chain};
 use prepare::Mould;
-use segment::{Segment, Tail, Version};
+use segment::{Segment, Tail, Version, segment_start};
 use sync::SyncQueue;
 use table::GrowingTable;
 
@@ -156,10 +156,13 @@ impl Journal {
 
     /// Notes in CONTROL how far the journal is durable now.
     pub(crate) fn write_beacon(&self, chain: Option<Chain>, clean: bool) -> Result<()> {
-        match self.beacon.get() {
-            Some(beacon) => beacon.write(&self.sync.durable_tail(), chain, clean, self.clock.now()),
-            None => Ok(()),
+        let Some(beacon) = self.beacon.get() else { return Ok(()) };
+        let mut durable = self.sync.durable_tail();
+        if let Some(newest) = self.segments().next_back() {
+            // Its name and header are durable since it was made, also if no frame of it is.
+            durable.end = durable.end.max(segment_start(newest.number()));
         }
+        beacon.write(&durable, chain, clean, self.clock.now())
     }
 
     fn beacon_after_seal(&self, chain: Chain) -> Result<()> {

@@ -14,13 +14,13 @@ use super::cut::{Decision, Why};
 use super::prepare::{Mould, Prepared, claim};
 use super::scan::{Scan, Stop};
 use super::seal::Sealing;
-use super::segment::{Segment, Tail};
-use super::survey::{Found, FoundKind, Hole, Survey, survey, to_usize};
+use super::segment::{Segment, Tail, segment_start};
+use super::survey::{Found, FoundKind, Hole, Short, Survey, survey, to_usize};
 use crate::error::{Error, Result, code};
 use crate::format::control::Control;
 use crate::format::names;
 use crate::format::segment::SegmentHeader;
-use crate::lsn::Lsn;
+use crate::lsn::{Lsn, Position};
 use crate::sys::{self, DiskFile, Entry, MapAccess};
 use crate::time::Clock;
 
@@ -68,6 +68,11 @@ pub(crate) fn open_for_writing(mould: Mould, clock: &Arc<dyn Clock>) -> Result<O
     let mut notices = Vec::new();
     let mut work = Work { mould: &mould, notices: &mut notices, chain: survey.chain };
     work.clear_unused(&mut survey.segments)?;
+    let used = survey.end_of_used();
+    if survey.tail.end.segment() > used.segment() {
+        // It was the start of a segment that is gone now.
+        survey.tail.end = used;
+    }
     let keep_last = survey.decision == Decision::Continue;
     let cut = survey.hole;
     work.settle(&mut survey.segments, keep_last, cut)?;
@@ -126,8 +131,16 @@ impl Survey {
         Tail {
             lsn: control.durable_lsn,
             crc: control.durable_crc,
-            end: control.durable_end,
+            end: control.durable_end.min(self.end_of_used()),
             ..self.tail
+        }
+    }
+
+    /// Where the last segment begins that recovery will not remove.
+    fn end_of_used(&self) -> Position {
+        match self.segments.iter().rfind(|found| !is_unused(found)) {
+            Some(used) => segment_start(used.number),
+            None => Position::NONE,
         }
     }
 }
@@ -139,6 +152,17 @@ fn unfinished(survey: &Survey, hole: Hole) -> Notice {
          wrong; opening for writing will set it aside",
         survey.tail.lsn, hole.offset, hole.segment, hole.malformed.what
     ))
+}
+
+fn is_unused(found: &Found) -> bool {
+    match &found.kind {
+        FoundKind::Unused => true,
+        // A header and nothing behind it, after a segment that holds the tail.
+        FoundKind::Open { scan, .. } => {
+            scan.transactions == 0 && scan.seal.is_none() && found.number > 1
+        }
+        FoundKind::Sealed { .. } => false,
+    }
 }
 
 fn is_open(found: &Found) -> bool {
@@ -157,6 +181,7 @@ fn reopen(mould: &Mould, mut survey: Survey) -> Result<Survey> {
 fn damage(mould: &Mould, survey: &Survey, control: &Control, why: Why) -> Error {
     let lsn = survey.tail.lsn.next();
     let error = match (why, survey.hole) {
+        (Why::Short, _) => cut_short(mould, survey.short),
         (Why::Beacon, None) => Error::new(
             &code::JOURNAL_INCOMPLETE,
             format!(
@@ -172,12 +197,27 @@ fn damage(mould: &Mould, survey: &Survey, control: &Control, why: Why) -> Error 
     error.at_lsn(lsn)
 }
 
+fn cut_short(mould: &Mould, short: Option<Short>) -> Error {
+    let message = match short {
+        Some(Short { length: None, .. }) => "the journal's last segment is not there any more",
+        Some(_) | None => "the segment was cut short",
+    };
+    let error = Error::new(&code::JOURNAL_INCOMPLETE, message);
+    let Some(Short { segment, length }) = short else { return error };
+    let error = error.at_path(&names::segment(&mould.root, segment));
+    match length {
+        Some(length) => error.at_offset(length),
+        None => error,
+    }
+}
+
 fn damage_at(mould: &Mould, hole: Hole, why: Why) -> Error {
     let evidence = match why {
         Why::Sealed => "the segment was sealed",
         Why::Beacon => "CONTROL says that it was durable",
         Why::Vouched => "later frames say that it was durable",
         Why::Clean => "the store was closed properly",
+        Why::Short => "the file was longer",
     };
     let what = hole.malformed.what;
     Error::new(&code::FRAME_DAMAGED, format!("{what} is wrong, and {evidence}"))
@@ -194,15 +234,7 @@ struct Work<'a> {
 impl Work<'_> {
     /// Removes a segment that was being made ready when the process ended: it holds nothing.
     fn clear_unused(&mut self, segments: &mut Vec<Found>) -> Result<()> {
-        let unused = |found: &Found| match &found.kind {
-            FoundKind::Unused => true,
-            // A header and nothing behind it, after a segment that holds the tail.
-            FoundKind::Open { scan, .. } => {
-                scan.transactions == 0 && scan.seal.is_none() && found.number > 1
-            }
-            FoundKind::Sealed { .. } => false,
-        };
-        while segments.last().is_some_and(unused) {
+        while segments.last().is_some_and(is_unused) {
             let Some(found) = segments.pop() else { break };
             if is_zero_behind_header(&*found.file)? {
                 self.mould.disk.remove(found.file.path())?;
@@ -267,7 +299,8 @@ impl Work<'_> {
         }
         .build();
         let length = end + frame.len() as u64;
-        file.truncate(end)?;
+        // With room for the seal, as in `seal::finish`: a file without it would be one that was cut.
+        file.truncate(length)?;
         file.write_at(end, &frame)?;
         file.sync()?;
         self.chain = Chain { hash: seal.chain(), segment: header.number };
@@ -294,7 +327,7 @@ impl Work<'_> {
         if let Some(lsn) = lost {
             self.notices.push(Notice::new(format!(
                 "an interrupted write behind LSN {} was cut off: {used} bytes at offset {end} of \
-                 segment {segment}, kept as {}; nothing acknowledged as durable is lost",
+                 segment {segment}, kept as {}; nothing in the store says that it was durable",
                 lsn.previous(),
                 target.display()
             )));

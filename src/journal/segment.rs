@@ -9,7 +9,7 @@ use crate::format::cursor::Malformed;
 use crate::format::frame::{Frame, FrameHeader, HEADER_BYTES, LazyHeader};
 use crate::format::image::Image;
 use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
-use crate::format::segment::SegmentHeader;
+use crate::format::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
 use crate::sys::mmap::{Map, PAGE_BYTES};
@@ -250,6 +250,11 @@ impl Segment {
 /// most 2 GiB, and a segment's size is bounded when a store is created.
 pub(crate) fn offset_u32(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX)
+}
+
+/// Where the first frame of a segment begins.
+pub(crate) fn segment_start(number: u32) -> Position {
+    Position::new(number, offset_u32(SEGMENT_HEADER_BYTES))
 }
 
 /// A transaction's entry for a sparse table.

@@ -12,7 +12,7 @@ use super::segment::{Tail, offset_u32};
 use crate::error::{Error, Result, code};
 use crate::format::control::Control;
 use crate::format::cursor::Malformed;
-use crate::format::frame::{Frame, FrameKind};
+use crate::format::frame::{Frame, FrameHeader, FrameKind};
 use crate::format::names;
 use crate::format::seal::{self, Seal, TRAILER_BYTES};
 use crate::format::segment::{NotAHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -52,6 +52,16 @@ pub(crate) struct Survey {
     pub(crate) decision: Decision,
     /// Where the sound frames end, if something other than zeros follows.
     pub(crate) hole: Option<Hole>,
+    /// The first file that was cut or removed.
+    pub(crate) short: Option<Short>,
+}
+
+/// A file that does not hold what it held: one that is shorter than the frames that were begun in
+/// it, or none at all where one was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Short {
+    pub(crate) segment: u32,
+    pub(crate) length: Option<u64>,
 }
 
 /// Where the sound frames end although something follows.
@@ -76,10 +86,15 @@ pub(crate) fn survey(mould: &Mould, control: &Control, settle: bool) -> Result<S
         hole: None,
         hole_sealed: false,
         behind: Behind::default(),
+        short: None,
     };
     let mut segments = Vec::new();
     for number in segment_numbers(mould)? {
         segments.push(surveyor.look(number)?);
+    }
+    let next = segments.last().map_or(1, |found| found.number + 1);
+    if control.durable_end.segment() >= next {
+        surveyor.short.get_or_insert(Short { segment: next, length: None });
     }
     surveyor.settle_torn_seals(&segments);
     let facts = Facts {
@@ -88,6 +103,7 @@ pub(crate) fn survey(mould: &Mould, control: &Control, settle: bool) -> Result<S
         sealed: surveyor.hole_sealed,
         vouched: surveyor.behind.durable,
         beacon: control.durable_lsn,
+        short: surveyor.short.is_some(),
         beacon_agrees: surveyor.crc_at_beacon.is_none_or(|crc| crc == control.durable_crc),
         clean: control.clean,
     };
@@ -97,6 +113,7 @@ pub(crate) fn survey(mould: &Mould, control: &Control, settle: bool) -> Result<S
         chain: surveyor.chain,
         decision: decide(facts),
         hole: surveyor.hole,
+        short: surveyor.short,
     })
 }
 
@@ -130,6 +147,7 @@ struct Surveyor<'a> {
     hole: Option<Hole>,
     hole_sealed: bool,
     behind: Behind,
+    short: Option<Short>,
 }
 
 impl Surveyor<'_> {
@@ -190,11 +208,8 @@ impl Surveyor<'_> {
         let rest = bytes.get(SEGMENT_HEADER_BYTES..).unwrap_or_default();
         let later = names::segment(&self.mould.root, number + 1);
         let last = self.mould.disk.entry(&later)? == sys::Entry::Nothing;
-        // The beacon may name a segment that held nothing yet, and was made anew since.
-        let end = self.control.durable_end;
-        let held = number < end.segment()
-            || (number == end.segment() && end.offset() as usize > SEGMENT_HEADER_BYTES);
-        if last && !held && rest.iter().all(|byte| *byte == 0) {
+        let had_one = number <= self.control.durable_end.segment();
+        if last && !had_one && rest.iter().all(|byte| *byte == 0) {
             return Ok(Found { number, file, kind: FoundKind::Unused });
         }
         let offset = match why {
@@ -262,6 +277,10 @@ impl Surveyor<'_> {
         self.hole = None;
         let wanted = self.control.durable_lsn;
         let scan = scan::scan(&bytes, header.seed(), number, self.tail, wanted);
+        let length = file.length()?;
+        if scan.seal.is_none() && was_cut(&bytes, &scan, length) {
+            self.short.get_or_insert(Short { segment: number, length: Some(length) });
+        }
         self.crc_at_beacon = self.crc_at_beacon.or(scan.crc_at);
         self.tail = scan.tail;
         if scan.transactions == 0 {
@@ -313,6 +332,19 @@ impl Surveyor<'_> {
             }
         }
     }
+}
+
+/// Whether a segment without a seal is shorter than it ever was. As it is made, and as it is when
+/// it is being sealed, there is room for the seal behind the last frame; and a frame's length is
+/// written only where all of the frame fits.
+fn was_cut(bytes: &[u8], scan: &Scan, length: u64) -> bool {
+    let rest = bytes.get(scan.end as usize..).unwrap_or_default();
+    let begun = FrameHeader::parse(rest).ok().filter(|header| {
+        header.lsn == scan.tail.lsn.next() && header.previous_crc == scan.tail.crc
+    });
+    let frame = begun.map_or(0, |header| header.bytes());
+    let needed = scan.end as usize + frame + Seal::frame_bytes(scan.table.len());
+    needed as u64 > length
 }
 
 pub(crate) fn to_usize(length: u64) -> usize {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use afterimage::{ErrorKind, KeyRange, Lsn, Store, VerifyDepth, code, verify};
 
@@ -573,4 +574,47 @@ fn checkpoints_of_many_threads_do_not_spoil_each_other() {
     let reader = place.reader();
     assert!(reader.notices().is_empty(), "{:?}", reader.notices());
     assert!(reader.status().expect("status").checkpoint_lsn > Lsn::new(100));
+}
+
+/// Ten commits in a process that was killed: nothing vouches for them yet.
+fn unvouched() -> (Place, Vec<u8>, PathBuf) {
+    let original = Place::new();
+    let options = Store::options().segment_bytes(64 << 10);
+    let store = options.open(original.path()).expect("the store opens");
+    for n in 0..10 {
+        put(&store, &format!("k{n}"), &"v".repeat(100 + n));
+    }
+    let place = Place::new();
+    copy(&original.path(), &place.path());
+    let path = place.path().join("journal/00000001.seg");
+    let bytes = fs::read(&path).expect("read");
+    (place, bytes, path)
+}
+
+#[test]
+fn a_journal_that_was_cut_at_any_length_is_damage_also_where_nothing_vouches_for_its_end() {
+    let (place, bytes, path) = unvouched();
+    let used = bytes.iter().rposition(|byte| *byte != 0).expect("frames") + 1;
+    for length in (0..used).step_by(if cfg!(debug_assertions) { 7 } else { 1 }).chain([used]) {
+        fs::write(&path, &bytes[..length]).expect("cut");
+        let error = place.open_result().expect_err("it was longer");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{length}: {error:?}");
+        let reader = Store::options().read_only(true).open(place.path());
+        assert_eq!(reader.expect_err("also for readers").kind(), ErrorKind::Corrupt, "{length}");
+        assert_eq!(fs::read(&path).expect("still there"), &bytes[..length]);
+    }
+    // With room for its seal, it may be that a crash interrupted the sealing.
+    fs::write(&path, &bytes[..used + 4096]).expect("cut");
+    assert_eq!(place.open().head(), Lsn::new(10));
+}
+
+#[test]
+fn a_journal_whose_only_segment_is_missing_is_damage() {
+    let (place, bytes, path) = unvouched();
+    fs::remove_file(&path).expect("removed");
+    let error = place.open_result().expect_err("there was one");
+    assert_eq!(error.code().id, code::JOURNAL_INCOMPLETE.id, "{error:?}");
+    assert!(!path.exists(), "and no new one takes its place");
+    fs::write(&path, bytes).expect("put back");
+    assert_eq!(place.open().head(), Lsn::new(10));
 }
