@@ -9,8 +9,9 @@ use afterimage::{CodecId, Image, KeyRange, Lsn, Snapshot, Store};
 use crate::history::value;
 use crate::{Random, number, options};
 
-/// What the follower follows, and the mark after which it ends.
+/// What the follower follows or the writer writes, and the mark after which it ends.
 const STORE: &str = "AFTERIMAGE_FOLLOWED";
+const WRITTEN: &str = "AFTERIMAGE_FOLLOWED_WRITER";
 const LAST: &str = "AFTERIMAGE_FOLLOWED_TO";
 
 /// So often a follower looks at most; a writer that never comes to its end fails the test.
@@ -91,36 +92,38 @@ fn follower() {
     println!("told {looks} {moved}");
 }
 
-fn start(path: &Path, last: u64) -> Child {
+/// The writer that is killed, in a process of its own: does nothing when the tests run it.
+#[test]
+fn writer() {
+    let Ok(path) = std::env::var(WRITTEN) else { return };
+    let store = options().open(path).expect("opened");
+    // Who was killed before may have written more than it told.
+    println!("told {}", store.head());
+    for mark in store.head().get() + 1..=number(LAST, 0) {
+        assert_eq!(write(&store, mark), Lsn::new(mark));
+        println!("told {mark}");
+        if mark % 50 == 0 {
+            store.checkpoint().expect("a checkpoint");
+        }
+    }
+}
+
+fn start(worker: &str, variable: &str, path: &Path, last: u64) -> Child {
     Command::new(std::env::current_exe().expect("the test runs"))
-        .args(["followers::follower", "--exact", "--nocapture", "--test-threads=1"])
-        .env(STORE, path)
+        .args([worker, "--exact", "--nocapture", "--test-threads=1"])
+        .env(variable, path)
         .env(LAST, last.to_string())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("the follower starts")
+        .expect("the worker starts")
 }
 
-#[test]
-fn followers_in_other_processes_never_see_half_a_transaction() {
-    let place = tempfile::tempdir().expect("a directory");
-    let path = place.path().join("followed.store");
-    let last = number("AFTERIMAGE_SERIAL", 4) * 100;
-    let mut store = options().open(&path).expect("opened");
-    write(&store, 1);
-    let followers: Vec<_> = (0..2).map(|_| start(&path, last)).collect();
-    let mut random = Random(3);
-    for mark in 2..=last {
-        assert_eq!(write(&store, mark), Lsn::new(mark));
-        match random.below(60) {
-            0 => drop(store.checkpoint().expect("a checkpoint")),
-            1 => {
-                store.close().expect("closed");
-                store = options().open(&path).expect("opened");
-            }
-            _ => {}
-        }
-    }
+fn start_followers(path: &Path, last: u64) -> Vec<Child> {
+    (0..2).map(|_| start("followers::follower", STORE, path, last)).collect()
+}
+
+/// How often followers looked, and how often they saw something new, when all have come to the end.
+fn end(followers: Vec<Child>) -> (u64, u64) {
     let (mut looks, mut moved) = (0, 0);
     for mut follower in followers {
         let out = BufReader::new(follower.stdout.take().expect("a pipe"));
@@ -135,5 +138,60 @@ fn followers_in_other_processes_never_see_half_a_transaction() {
         assert!(follower.wait().expect("ended").success(), "a follower failed");
     }
     assert!(moved > 0, "they saw the store change");
+    (looks, moved)
+}
+
+#[test]
+fn followers_in_other_processes_never_see_half_a_transaction() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().join("followed.store");
+    let last = number("AFTERIMAGE_SERIAL", 4) * 100;
+    let mut store = options().open(&path).expect("opened");
+    write(&store, 1);
+    let followers = start_followers(&path, last);
+    let mut random = Random(3);
+    for mark in 2..=last {
+        assert_eq!(write(&store, mark), Lsn::new(mark));
+        match random.below(60) {
+            0 => drop(store.checkpoint().expect("a checkpoint")),
+            1 => {
+                store.close().expect("closed");
+                store = options().open(&path).expect("opened");
+            }
+            _ => {}
+        }
+    }
+    let (looks, moved) = end(followers);
     println!("{last} transactions, 2 followers: {looks} snapshots, {moved} of them new");
+}
+
+#[test]
+fn followers_go_on_when_the_writer_is_killed_and_another_one_recovers() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().join("followed.store");
+    let last = number("AFTERIMAGE_SERIAL", 4) * 50;
+    write(&options().open(&path).expect("opened"), 1);
+    let followers = start_followers(&path, last);
+    let mut random = Random(5);
+    let (mut kills, mut reached) = (0, 0);
+    while reached < last {
+        let mut child = start("followers::writer", WRITTEN, &path, last);
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let (lines, mut count) = (1 + random.below(40), 0);
+        for line in out.lines().map_while(Result::ok) {
+            let Some((_, told)) = line.split_once("told ") else { continue };
+            reached = told.parse().expect("a number");
+            count += 1;
+            if count == lines {
+                child.kill().expect("killed");
+                kills += 1;
+            }
+        }
+        child.wait().expect("ended");
+    }
+    let (looks, moved) = end(followers);
+    println!(
+        "{last} transactions, {kills} kills of the writer, 2 followers: {looks} snapshots, {moved} \
+         of them new"
+    );
 }

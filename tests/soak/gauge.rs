@@ -83,3 +83,23 @@ impl Marks {
         told
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grows(of: impl Fn(u64) -> Held) -> bool {
+        let marks = Marks((0..60).map(of).collect());
+        std::panic::catch_unwind(|| marks.check("a test")).is_err()
+    }
+
+    #[test]
+    fn what_grows_is_noticed_and_what_settles_is_not() {
+        let held = Held { memory_kib: 40_000, handles: 10, threads: 5 };
+        assert!(!grows(|_| held));
+        assert!(!grows(|mark| Held { memory_kib: 30_000 + 1000 * mark.min(12), ..held }));
+        assert!(grows(|mark| Held { memory_kib: 40_000 + 1000 * mark, ..held }));
+        assert!(grows(|mark| Held { handles: 10 + mark / 5, ..held }));
+        assert!(grows(|mark| Held { threads: 5 + mark / 5, ..held }));
+    }
+}
