@@ -60,7 +60,7 @@ fn fill(path: &Path, random: &mut Random) -> Lsn {
 /// Keeps the processor busy for a random time, that a kill may hit anything behind a line. Nobody
 /// looks at a clock: how long it takes differs with the machine, and that is as well.
 fn dawdle(random: &mut Random) {
-    let order = random.below(20);
+    let order = 16 + random.below(6);
     for _ in 0..random.below(1 << order) {
         std::hint::spin_loop();
     }
@@ -73,7 +73,9 @@ struct Trial {
     /// So many kills, and no more.
     kills_max: u64,
     kills: u64,
-    absent: u64,
+    /// Kills that left a part of a copy, and those that left one that was built and had no name.
+    parts: u64,
+    built: u64,
     replaced: u64,
     complete: u64,
 }
@@ -96,7 +98,7 @@ impl Trial {
             let mut child = spawn("restores::restore_worker", &environment);
             let random = &mut self.random;
             let may_kill = self.kills < self.kills_max;
-            let stop = if may_kill { 1 + random.below(14) } else { u64::MAX };
+            let stop = if may_kill { 1 + random.below(10) } else { u64::MAX };
             let told = lines_of(&mut child, stop, |child| {
                 dawdle(random);
                 child.kill().expect("killed");
@@ -106,7 +108,8 @@ impl Trial {
             if !target.exists() {
                 assert!(!finished, "what was told is there");
                 assert!(self.kills <= self.kills_max, "nobody killed it and nothing is there");
-                self.absent += 1;
+                self.parts += u64::from(partial.exists());
+                self.built += u64::from(partial.join("STORE").exists());
                 continue;
             }
             assert!(!partial.exists(), "it has its name");
@@ -137,7 +140,8 @@ fn a_restore_that_is_killed_leaves_nothing_or_the_whole_copy_and_the_original_as
         random,
         kills_max: number("AFTERIMAGE_KILLS", 8),
         kills: 0,
-        absent: 0,
+        parts: 0,
+        built: 0,
         replaced: 0,
         complete: 0,
     };
@@ -148,9 +152,9 @@ fn a_restore_that_is_killed_leaves_nothing_or_the_whole_copy_and_the_original_as
     }
     let report = afterimage::verify(&source, VerifyDepth::Deep, &mut |_| {}).expect("looked");
     assert!(report.valid, "{report:?}");
-    let Trial { kills, absent, replaced, complete, .. } = trial;
+    let Trial { kills, parts, built, replaced, complete, .. } = trial;
     println!(
-        "restores: {kills} kills, {absent} left nothing, {complete} copies, {replaced} of them \
-         over what was left behind"
+        "restores: {kills} kills, {parts} left a part and {built} of these a copy without a name; \
+         {complete} copies, {replaced} of them over what was left behind"
     );
 }
