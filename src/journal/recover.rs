@@ -95,7 +95,7 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
     const LOOKS_MAX: usize = 5;
     let mut notices = Vec::new();
     let mut look = 1;
-    let survey = loop {
+    let mut survey = loop {
         let control = Beacon::read(&*mould.disk, &mould.root, &mould.identity)?;
         let survey = survey(&mould, &control, false)?;
         let live = mould.disk.lock_holder(&mould.root.join(names::LOCK))?.is_some();
@@ -120,9 +120,24 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
         )));
         break survey;
     };
+    leave_to_followers(&mut survey.segments);
     let journal = Arc::new(Journal::new(mould, clock, survey.tail));
     add_all(&journal, survey.segments, false)?;
     Ok(Opened { journal, tail: survey.tail, chain: survey.chain, notices, active: None })
+}
+
+/// Leaves out the newest segments if nothing of them was taken in: the writer may still write to
+/// the one before, and may remove such a segment and make another one of the same number. It is
+/// opened when it is written to.
+fn leave_to_followers(segments: &mut Vec<Found>) {
+    let holds_nothing = |found: &Found| match &found.kind {
+        FoundKind::Unused => true,
+        FoundKind::Open { scan, .. } => scan.transactions == 0 && scan.seal.is_none(),
+        FoundKind::Sealed { .. } => false,
+    };
+    while segments.last().is_some_and(holds_nothing) {
+        segments.pop();
+    }
 }
 
 impl Survey {

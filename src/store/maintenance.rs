@@ -319,9 +319,11 @@ fn set_aside(journal: &Journal, path: &Path) -> Result<()> {
     let directory = root.join(names::QUARANTINE);
     if disk.entry(&directory)? == Entry::Nothing {
         disk.create_dir(&directory)?;
+        disk.sync_dir(root)?;
     }
     disk.rename(path, &directory.join(path.file_name().unwrap_or_default()))?;
-    disk.sync_dir(&directory)
+    disk.sync_dir(&directory)?;
+    disk.sync_dir(&root.join(names::STATE))
 }
 
 /// Maps a checkpoint and checks all but its blocks.

@@ -107,6 +107,48 @@ fn a_reader_beside_a_writer_follows_it_over_segments() {
 }
 
 #[test]
+fn a_reader_opened_when_the_next_segment_is_ready_follows_the_one_that_is_written() {
+    // It once looked for news in the segment that was made ready, and saw none until the writer
+    // went on there; then it took the journal for damaged.
+    let place = Place::new();
+    let store = Place::options().segment_bytes(1 << 20).open(place.path()).expect("open");
+    let write = |n: usize| put(&store, &format!("k{n}"), &"x".repeat(6000));
+    for n in 0..100 {
+        write(n);
+    }
+    // Made ready behind the writer, since half of the first one is used.
+    let next = place.path().join("journal/00000002.seg");
+    while fs::read(&next).map_or(true, |bytes| bytes.iter().all(|byte| *byte == 0)) {
+        std::thread::yield_now();
+    }
+    let reader = place.reader();
+    for n in 100..300 {
+        let lsn = write(n);
+        assert_eq!(reader.refresh().expect("followed"), lsn);
+    }
+}
+
+#[test]
+fn a_reader_follows_a_writer_that_makes_an_empty_segment_anew() {
+    let place = Place::new();
+    let store = place.open();
+    let write = |store: &Store, n: usize| put(store, &format!("k{n}"), &"x".repeat(800));
+    for n in 0..8 {
+        write(&store, n);
+    }
+    // The next segment is the newest then, and holds nothing.
+    store.checkpoint().expect("a checkpoint");
+    store.close().expect("closed");
+    let reader = place.reader();
+    // Opening for writing removes it, and makes one of the same name.
+    let store = place.open();
+    for n in 8..30 {
+        let lsn = write(&store, n);
+        assert_eq!(reader.refresh().expect("followed"), lsn);
+    }
+}
+
+#[test]
 fn a_reader_changes_nothing() {
     let place = Place::new();
     let store = place.open();

@@ -18,7 +18,9 @@
     reason = "a broken promise fails the test; what was tried is told"
 )]
 
+mod imports;
 mod mount;
+mod restores;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -143,10 +145,15 @@ impl Told {
 }
 
 fn start(path: &Path, seed: u64) -> Child {
+    let path = path.to_str().expect("a temporary directory has a plain name");
+    spawn("worker", &[(WORKER, path), (SEED, &seed.to_string())])
+}
+
+/// Starts one of the tests as a worker, told by its environment what to do.
+fn spawn(worker: &str, environment: &[(&str, &str)]) -> Child {
     Command::new(std::env::current_exe().expect("the test runs"))
-        .args(["worker", "--exact", "--nocapture", "--test-threads=1"])
-        .env(WORKER, path)
-        .env(SEED, seed.to_string())
+        .args([worker, "--exact", "--nocapture", "--test-threads=1"])
+        .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -174,6 +181,29 @@ fn listen(child: &mut Child, lines: u64, counts: Counts, mut stop: impl FnMut(&m
         }
         if count == lines {
             stop(child);
+        }
+    }
+    child.wait().expect("ended");
+    told
+}
+
+/// Says something to whoever started the worker. By one write: half a line tells nothing.
+fn put_line(line: &str) {
+    let mut out = std::io::stdout();
+    drop(out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()));
+}
+
+/// What a worker tells to its end, without the word; after so many lines calls `stop`.
+fn lines_of(child: &mut Child, lines: u64, mut stop: impl FnMut(&mut Child)) -> Vec<String> {
+    let mut told = Vec::new();
+    let out = BufReader::new(child.stdout.take().expect("a pipe"));
+    for line in out.lines().map_while(Result::ok) {
+        // The test harness may have begun a line of its own.
+        if let Some((_, line)) = line.split_once("told ") {
+            told.push(line.to_owned());
+            if told.len() as u64 == lines {
+                stop(child);
+            }
         }
     }
     child.wait().expect("ended");
