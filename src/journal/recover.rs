@@ -130,11 +130,6 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
 /// the one before, and may remove such a segment and make another one of the same number. It is
 /// opened when it is written to.
 fn leave_to_followers(segments: &mut Vec<Found>) {
-    let holds_nothing = |found: &Found| match &found.kind {
-        FoundKind::Unused => true,
-        FoundKind::Open { scan, .. } => scan.transactions == 0 && scan.seal.is_none(),
-        FoundKind::Sealed { .. } => false,
-    };
     while segments.last().is_some_and(holds_nothing) {
         segments.pop();
     }
@@ -169,15 +164,18 @@ fn unfinished(survey: &Survey, hole: Hole) -> Notice {
     ))
 }
 
-fn is_unused(found: &Found) -> bool {
+/// Whether no transaction of it was taken in.
+fn holds_nothing(found: &Found) -> bool {
     match &found.kind {
         FoundKind::Unused => true,
-        // A header and nothing behind it, after a segment that holds the tail.
-        FoundKind::Open { scan, .. } => {
-            scan.transactions == 0 && scan.seal.is_none() && found.number > 1
-        }
+        FoundKind::Open { scan, .. } => scan.transactions == 0 && scan.seal.is_none(),
         FoundKind::Sealed { .. } => false,
     }
+}
+
+/// Whether it is removed and made anew: the first one is kept, once it has a header.
+fn is_unused(found: &Found) -> bool {
+    holds_nothing(found) && (found.number > 1 || matches!(found.kind, FoundKind::Unused))
 }
 
 fn is_open(found: &Found) -> bool {
@@ -314,7 +312,7 @@ impl Work<'_> {
         }
         .build();
         let length = end + frame.len() as u64;
-        // With room for the seal, as in `seal::finish`: a file without it would be one that was cut.
+        // With room for the seal, as in `seal::finish`: without, it would be one that was cut.
         file.truncate(length)?;
         file.write_at(end, &frame)?;
         file.sync()?;

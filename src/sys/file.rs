@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Advice, FallocateFlags, OFlags};
+use rustix::fs::{Advice, CWD, FallocateFlags, OFlags, RenameFlags};
 
 use super::barrier::Barrier;
 use super::lock::{self, Lock};
@@ -110,6 +110,15 @@ impl Disk for RealDisk {
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         #[expect(clippy::disallowed_methods, reason = "this is the place the lint points to")]
         fs::rename(from, to).map_err(|error| Error::from_io(error, "rename the file", from))
+    }
+
+    fn exchange(&self, one: &Path, other: &Path) -> Result<bool> {
+        use rustix::io::Errno;
+        match rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
+            Err(error) => Err(Error::from_io(error.into(), "exchange the names", one)),
+        }
     }
 
     fn remove(&self, path: &Path) -> Result<()> {

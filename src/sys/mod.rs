@@ -69,6 +69,8 @@ pub(crate) trait Disk: Inspect + Send + Sync + Debug {
     /// Creates a file that must not exist, with `bytes` zeros for which space is allocated.
     fn create(&self, path: &Path, bytes: u64) -> Result<Arc<dyn DiskFile>>;
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+    /// Two names change places, at once or not at all; `false` where the file system can't.
+    fn exchange(&self, one: &Path, other: &Path) -> Result<bool>;
     fn remove(&self, path: &Path) -> Result<()>;
     /// Gives a file a second name; `false` where the file system can't, and a copy is needed.
     fn link(&self, from: &Path, to: &Path) -> Result<bool>;

@@ -140,11 +140,23 @@ pub fn repair(
     report.state_proved = Some(plan.digest == report.state_digest);
     check(&copy)?;
     copy.close()?;
-    let kept = free_name(disk, root)?;
-    disk.rename(root, &kept)?;
-    finish(disk, root)?;
-    report.kept = Some(kept);
+    report.kept = Some(replace(disk, root)?);
     Ok(report)
+}
+
+/// Puts the repaired store in the place of the damaged one, and returns where that is kept. At no
+/// moment is there no store, where the file system knows how to do that.
+fn replace(disk: &dyn Disk, root: &Path) -> Result<PathBuf> {
+    let (partial, kept) = (names::partial(root), free_name(disk, root)?);
+    disk.rename(&partial, &kept)?;
+    if disk.exchange(root, &kept)? {
+        sys::sync_parent(disk, root)?;
+    } else {
+        disk.rename(&kept, &partial)?;
+        disk.rename(root, &kept)?;
+        finish(disk, root)?;
+    }
+    Ok(kept)
 }
 
 /// Gives the repaired store the name of the damaged one, which was taken away from that one: now,

@@ -121,7 +121,7 @@ impl Script {
     /// meanwhile, so that nobody but the first who waits can do it.
     fn group(&mut self) {
         self.step("create-for-group");
-        let store = options().open(self.path("group.store")).expect("created");
+        let store = options().open("group.store").expect("created");
         let (gate, release) = hold_up(&store);
         self.step("group-of-5");
         self.mark("begin");
@@ -299,6 +299,7 @@ fn line(what: &What) -> String {
         What::Sync(name) => format!("sync {name}"),
         What::SyncNames(name) => format!("sync the names in {name}"),
         What::Rename(from, to) => format!("rename {from} to {to}"),
+        What::Exchange(one, other) => format!("exchange {one} and {other}"),
         What::Link(from, to) => format!("link {from} as {to}"),
         What::Remove(name) => format!("remove {name}"),
         What::Lock(name) => format!("lock {name}"),

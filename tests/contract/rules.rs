@@ -73,6 +73,9 @@ impl Model {
                     .retain(|other, (done, _)| directory(other) != name || *done > call.begun);
             }
             What::Rename(from, to) => return self.rename(from, to, by),
+            What::Exchange(one, other) => {
+                return [self.rename(one, other, by), self.rename(other, one, by)].concat();
+            }
             What::Link(from, to) => {
                 self.name(to, by);
                 if self.written.contains_key(from) {

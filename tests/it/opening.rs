@@ -163,7 +163,7 @@ fn a_reader_changes_nothing() {
     assert_eq!(listing(&place), before, "accident A10: byte for byte as before");
 }
 
-fn listing(place: &Place) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+fn listing(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut open = vec![place.path()];
     while let Some(directory) = open.pop() {
@@ -264,7 +264,7 @@ fn a_journal_cut_short_is_reported() {
 }
 
 /// A copy of the files of a store that is open: what a killed process leaves.
-fn killed(place: &Place, store: &Store) -> std::path::PathBuf {
+fn killed(place: &Place, store: &Store) -> PathBuf {
     let target = place.beside("killed.store");
     copy(store.path(), &target);
     target
@@ -372,7 +372,7 @@ fn a_damaged_checkpoint_costs_a_warning_and_nothing_else() {
 }
 
 /// The checkpoints of a store, oldest first.
-fn checkpoints(place: &Place) -> Vec<std::path::PathBuf> {
+fn checkpoints(place: &Place) -> Vec<PathBuf> {
     let entries = fs::read_dir(place.path().join("state")).expect("listed");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
@@ -392,7 +392,7 @@ fn layered(place: &Place) -> Vec<Vec<u8>> {
     let expected = contents(&store);
     store.close().expect("closed, with a checkpoint of what changed");
     let files = checkpoints(place);
-    let bytes = |file: &std::path::PathBuf| fs::metadata(file).expect("there").len();
+    let bytes = |file: &PathBuf| fs::metadata(file).expect("there").len();
     assert_eq!(files.len(), 2);
     assert!(bytes(&files[0]) > 4 * bytes(&files[1]), "the newer one holds what changed");
     expected

@@ -325,6 +325,10 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn exchange(&self, _one: &Path, _other: &Path) -> Result<bool> {
+        Ok(false)
+    }
+
     fn remove(&self, path: &Path) -> Result<()> {
         self.world().call("remove the file", path)?;
         self.change_name(&parent(path), Change::Remove(path.to_path_buf()));
