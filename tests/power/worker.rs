@@ -1,0 +1,136 @@
+//! The worker process, and the oracle of what it told.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use afterimage::{CodecId, Image, Lsn, VerifyDepth};
+
+use crate::{Random, number, options, put};
+
+/// The name of the test that a worker process runs.
+pub(crate) const NAME: &str = "worker::writes_until_it_ends";
+/// Where the worker writes; only set in the worker.
+pub(crate) const WORKER: &str = "AFTERIMAGE_WORKER";
+const SEED: &str = "AFTERIMAGE_WORKER_SEED";
+
+/// Does nothing when the tests run it.
+#[test]
+fn writes_until_it_ends() {
+    let Ok(path) = std::env::var(WORKER) else { return };
+    let mut random = Random(number(SEED, 0));
+    let store = options().open(path).expect("the store opens");
+    let mut out = std::io::stdout();
+    loop {
+        let (key, size) = (format!("key-{}", random.below(300)), random.below(3000));
+        let value = vec![b'a' + (size % 26) as u8; usize::try_from(size).expect("small")];
+        let done = match random.below(12) {
+            0 => store.checkpoint().map(|_| store.head()),
+            1 | 2 => store
+                .write(|tx| tx.delete_record("things", key.as_bytes()).map(|_| ()))
+                .map(|commit| commit.lsn()),
+            3 => put(&store, &key, &value.repeat(20)),
+            4 => store
+                .write(|tx| {
+                    (0..10).try_for_each(|n| {
+                        let key = format!("{key}-{n}");
+                        tx.put_image("things", key.as_bytes(), Image::new(&value, CodecId::Raw))
+                    })
+                })
+                .map(|commit| commit.lsn()),
+            _ => put(&store, &key, &value),
+        };
+        // A disk that fails ends the worker; what it told before stays promised.
+        let Ok(lsn) = done else { break };
+        if lsn == Lsn::ZERO {
+            continue;
+        }
+        let Ok(digest) = store.transaction(lsn).map(|transaction| transaction.digest()) else {
+            break;
+        };
+        // By one write: a line that is cut off tells nothing.
+        let line = format!("told {lsn} {digest}\n");
+        if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_err() {
+            break;
+        }
+    }
+}
+
+/// What a worker has told: acknowledged LSNs, with their digests.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) lines: Vec<(u64, String)>,
+    /// The last one that counts as promised.
+    pub(crate) promised: u64,
+}
+
+impl Told {
+    fn line(&mut self, line: &str) {
+        let mut words = line.split(' ').skip_while(|word| !word.ends_with("told")).skip(1);
+        if let (Some(lsn), Some(digest)) = (words.next(), words.next())
+            && let Ok(lsn) = lsn.parse()
+        {
+            self.lines.push((lsn, digest.to_owned()));
+        }
+    }
+
+    /// Everything that was told must be there, as it was.
+    pub(crate) fn check(&self, path: &Path, round: u64) {
+        let store = match options().open(path) {
+            Ok(store) => store,
+            Err(error) => panic!("round {round}: {error:?}"),
+        };
+        let head = store.head().get();
+        assert!(head >= self.promised, "round {round}: told {}, left {head}", self.promised);
+        for (lsn, digest) in self.lines.iter().filter(|(lsn, _)| *lsn <= head) {
+            let transaction = store.transaction(Lsn::new(*lsn)).expect("it is there");
+            assert_eq!(transaction.digest().to_string(), *digest, "round {round}: LSN {lsn}");
+        }
+        let report = store.verify(VerifyDepth::Deep, &mut |_| {}).expect("looked");
+        assert!(report.valid, "round {round}: {report:?}");
+        store.close().expect("closed");
+    }
+}
+
+pub(crate) fn start(path: &Path, seed: u64) -> Child {
+    Command::new(std::env::current_exe().expect("the test runs"))
+        .args([NAME, "--exact", "--nocapture", "--test-threads=1"])
+        .env(WORKER, path)
+        .env(SEED, seed.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the worker starts")
+}
+
+/// When what a worker tells counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts {
+    Always,
+    BeforeTheStop,
+}
+
+/// Reads what a worker tells; after so many lines calls `stop`, which must end it.
+pub(crate) fn listen(
+    child: &mut Child,
+    lines: u64,
+    counts: Counts,
+    mut stop: impl FnMut(&mut Child),
+) -> Told {
+    let mut told = Told::default();
+    let out = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut count = 0;
+    // What was told before the end is read to the end: each line is a promise.
+    for line in out.lines().map_while(Result::ok) {
+        told.line(&line);
+        count += u64::from(line.contains("told"));
+        if counts == Counts::Always || count <= lines {
+            told.promised = told.lines.last().map_or(0, |(lsn, _)| *lsn).max(told.promised);
+        }
+        if count == lines {
+            stop(child);
+        }
+    }
+    child.wait().expect("ended");
+    told
+}
