@@ -1,10 +1,10 @@
 //! The worker process, and the oracle of what it told.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use afterimage::{CodecId, Image, Lsn, VerifyDepth};
+use afterimage::{CodecId, Image, Lsn, Store, VerifyDepth};
 
 use crate::{Random, number, options, put};
 
@@ -21,11 +21,16 @@ fn writes_until_it_ends() {
     let mut random = Random(number(SEED, 0));
     let store = options().open(path).expect("the store opens");
     let mut out = std::io::stdout();
+    // What an opening has found is promised, too: whoever asks is shown it.
+    if store.head() > Lsn::ZERO && !tell(&store, store.head(), &mut out) {
+        return;
+    }
     loop {
         let (key, size) = (format!("key-{}", random.below(300)), random.below(3000));
         let value = vec![b'a' + (size % 26) as u8; usize::try_from(size).expect("small")];
         let done = match random.below(12) {
-            0 => store.checkpoint().map(|_| store.head()),
+            // One that fails loses nothing; the next commit shows whether the journal goes on.
+            0 => store.checkpoint().map(|_| store.head()).or(Ok(Lsn::ZERO)),
             1 | 2 => store
                 .write(|tx| tx.delete_record("things", key.as_bytes()).map(|_| ()))
                 .map(|commit| commit.lsn()),
@@ -40,24 +45,37 @@ fn writes_until_it_ends() {
                 .map(|commit| commit.lsn()),
             _ => put(&store, &key, &value),
         };
-        // A disk that fails ends the worker; what it told before stays promised.
-        let Ok(lsn) = done else { break };
+        let lsn = match done {
+            Ok(lsn) => lsn,
+            Err(error) => {
+                // A disk that fails ends the worker; what it told before stays promised.
+                let then = put(&store, "again", b"tried").map_err(|error| error.kind());
+                let line = format!("failed {:?} then {then:?}\n", error.kind());
+                drop(out.write_all(line.as_bytes()).and_then(|()| out.flush()));
+                break;
+            }
+        };
         if lsn == Lsn::ZERO {
             continue;
         }
-        let Ok(digest) = store.transaction(lsn).map(|transaction| transaction.digest()) else {
-            break;
-        };
-        // By one write: a line that is cut off tells nothing.
-        let line = format!("told {lsn} {digest}\n");
-        if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_err() {
+        if !tell(&store, lsn, &mut out) {
             break;
         }
     }
 }
 
+/// Tells of a transaction; `false` if that can't be done any more.
+fn tell(store: &Store, lsn: Lsn, out: &mut impl Write) -> bool {
+    let Ok(digest) = store.transaction(lsn).map(|transaction| transaction.digest()) else {
+        return false;
+    };
+    // By one write: a line that is cut off tells nothing.
+    let line = format!("told {lsn} {digest}\n");
+    out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
 /// What a worker has told: acknowledged LSNs, with their digests.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Told {
     pub(crate) lines: Vec<(u64, String)>,
     /// The last one that counts as promised.
@@ -65,13 +83,21 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    fn line(&mut self, line: &str) {
+    /// Takes a line; whether it told anything.
+    pub(crate) fn line(&mut self, line: &str) -> bool {
         let mut words = line.split(' ').skip_while(|word| !word.ends_with("told")).skip(1);
         if let (Some(lsn), Some(digest)) = (words.next(), words.next())
             && let Ok(lsn) = lsn.parse()
         {
             self.lines.push((lsn, digest.to_owned()));
+            return true;
         }
+        false
+    }
+
+    /// What is promised, with its digests.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &(u64, String)> {
+        self.lines.iter().filter(|(lsn, _)| *lsn <= self.promised)
     }
 
     /// Everything that was told must be there, as it was.
@@ -110,6 +136,15 @@ pub(crate) enum Counts {
     BeforeTheStop,
 }
 
+/// Reads what a worker tells, line by line and to the end: each is a promise.
+pub(crate) fn hear(child: &mut Child, mut each: impl FnMut(&mut Child, &str)) {
+    let out = BufReader::new(child.stdout.take().expect("a pipe"));
+    for line in out.lines().map_while(Result::ok) {
+        each(child, &line);
+    }
+    child.wait().expect("ended");
+}
+
 /// Reads what a worker tells; after so many lines calls `stop`, which must end it.
 pub(crate) fn listen(
     child: &mut Child,
@@ -118,19 +153,18 @@ pub(crate) fn listen(
     mut stop: impl FnMut(&mut Child),
 ) -> Told {
     let mut told = Told::default();
-    let out = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut count = 0;
-    // What was told before the end is read to the end: each line is a promise.
-    for line in out.lines().map_while(Result::ok) {
-        told.line(&line);
-        count += u64::from(line.contains("told"));
+    hear(child, |child, line| {
+        if !told.line(line) {
+            return;
+        }
+        count += 1;
         if counts == Counts::Always || count <= lines {
             told.promised = told.lines.last().map_or(0, |(lsn, _)| *lsn).max(told.promised);
         }
         if count == lines {
             stop(child);
         }
-    }
-    child.wait().expect("ended");
+    });
     told
 }
