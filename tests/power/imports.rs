@@ -8,7 +8,8 @@ use std::path::Path;
 use afterimage::{ImportOptions, Lsn, Progress, StateDigest, Store, VerifyDepth, code};
 use serde_json::{Value, json};
 
-use crate::{Random, lines_of, number, options, put_line, spawn};
+use crate::worker::{lines_of, put_line, spawn};
+use crate::{Random, number, options};
 
 /// The store that the worker imports into, the file, and how many lines of it are there already.
 const STORE: &str = "AFTERIMAGE_IMPORT_STORE";

@@ -17,10 +17,18 @@ pub(crate) struct Mounted {
     up: bool,
 }
 
-fn run(program: &str, arguments: &[&str]) -> bool {
+/// Whether a program ran and succeeded.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
+}
+
+/// Unmounts. Another thread that just starts a process has copies of all open files there until
+/// that process is another program, so a file system can be busy for a moment.
+pub(crate) fn unmount(path: &Path) -> bool {
+    const ATTEMPTS_MAX: usize = 200;
+    (0..ATTEMPTS_MAX).any(|_| run("umount", &[text(path)]))
 }
 
 impl Mounted {
@@ -66,7 +74,7 @@ impl Mounted {
 
     /// Mounts it again.
     pub(crate) fn again(&mut self) {
-        assert!(run("umount", &[text(&self.path())]), "unmounted");
+        assert!(unmount(&self.path()), "unmounted");
         self.up = self.mount();
         assert!(self.up, "a {} mounts again", self.kind);
     }
@@ -80,6 +88,6 @@ impl Drop for Mounted {
     }
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a temporary directory has a plain name")
 }

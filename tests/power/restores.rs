@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use afterimage::{Author, Lsn, Store, VerifyDepth};
 
-use crate::{Random, lines_of, number, options, put, put_line, spawn};
+use crate::worker::{lines_of, put_line, spawn};
+use crate::{Random, number, options, put};
 
 /// The store that the worker restores from, the directory, and the moment.
 const SOURCE: &str = "AFTERIMAGE_RESTORE_SOURCE";
