@@ -15,7 +15,7 @@ use super::prepare::{Mould, Prepared, claim};
 use super::scan::{Scan, Stop};
 use super::seal::Sealing;
 use super::segment::{Segment, Tail, segment_start};
-use super::survey::{Found, FoundKind, Hole, Short, Survey, survey, to_usize};
+use super::survey::{Found, FoundKind, Hole, Settle, Short, Survey, survey, to_usize};
 use crate::error::{Error, Result, code};
 use crate::format::control::Control;
 use crate::format::names;
@@ -54,7 +54,8 @@ pub(crate) struct Opened {
 /// Opens the journal for writing; the store's lock is held. Refuses damage of acknowledged data.
 pub(crate) fn open_for_writing(mould: Mould, clock: &Arc<dyn Clock>) -> Result<Opened> {
     let control = Beacon::read(&*mould.disk, &mould.root, &mould.identity)?;
-    let mut survey = survey(&mould, &control, !control.clean)?;
+    let settle = if control.clean { Settle::Not } else { Settle::ToWrite };
+    let mut survey = survey(&mould, &control, settle)?;
     if let Decision::Damage(why) = survey.decision {
         return Err(damage(&mould, &survey, &control, why));
     }
@@ -97,8 +98,9 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
     let mut look = 1;
     let mut survey = loop {
         let control = Beacon::read(&*mould.disk, &mould.root, &mould.identity)?;
-        let survey = survey(&mould, &control, false)?;
         let live = mould.disk.lock_holder(&mould.root.join(names::LOCK))?.is_some();
+        let settle = if control.clean || live { Settle::Not } else { Settle::ToRead };
+        let survey = survey(&mould, &control, settle)?;
         let Decision::Damage(why) = survey.decision else {
             // Of a live writer's journal the end is often not whole yet.
             notices.extend(survey.hole.filter(|_| !live).map(|hole| unfinished(&survey, hole)));

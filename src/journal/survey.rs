@@ -72,10 +72,20 @@ pub(crate) struct Hole {
     pub(crate) malformed: Malformed,
 }
 
-/// Looks at all segments. With `settle`, files whose seal the beacon does not know are synced and
-/// their cached pages dropped first: after a failed sync the cache shows what the disk does not
-/// have, and what recovery serves must be durable.
-pub(crate) fn survey(mould: &Mould, control: &Control, settle: bool) -> Result<Survey> {
+/// What is done to a file before it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settle {
+    /// Nothing: the store was closed properly, or somebody is writing to it.
+    Not,
+    /// Files whose seal the beacon does not know are synced and their cached pages dropped: after a
+    /// failed sync the cache shows what the disk does not have, and nobody is to see that.
+    ToRead,
+    /// The same, and they will be written to.
+    ToWrite,
+}
+
+/// Looks at all segments.
+pub(crate) fn survey(mould: &Mould, control: &Control, settle: Settle) -> Result<Survey> {
     let mut surveyor = Surveyor {
         mould,
         control,
@@ -139,7 +149,7 @@ fn missing(root: &Path, number: u32) -> Error {
 struct Surveyor<'a> {
     mould: &'a Mould,
     control: &'a Control,
-    settle: bool,
+    settle: Settle,
     tail: Tail,
     chain: Chain,
     /// The checksum found at the transaction that the beacon names.
@@ -154,7 +164,7 @@ impl Surveyor<'_> {
     fn look(&mut self, number: u32) -> Result<Found> {
         let path = names::segment(&self.mould.root, number);
         let file = self.mould.disk.open(&path, self.access())?;
-        if self.settle && number > self.control.chain_segment {
+        if self.settle != Settle::Not && number > self.control.chain_segment {
             // A seal whose sync has failed is in the cache, too, and not on the disk.
             file.sync()?;
             file.drop_cache()?;
@@ -194,7 +204,10 @@ impl Surveyor<'_> {
     }
 
     const fn access(&self) -> Access {
-        if self.settle { Access::Write } else { Access::Read }
+        match self.settle {
+            Settle::ToWrite => Access::Write,
+            Settle::Not | Settle::ToRead => Access::Read,
+        }
     }
 
     /// A file without a valid header: the next segment, not yet ready, or damage.

@@ -1,11 +1,11 @@
-//! A sector that can't be written, under a real file system.
+//! A sector that can't be written, or read, under a real file system.
 //!
 //! The kernel tells a failed write once and then takes the page for clean: a second sync succeeds,
 //! and whoever reads the file, in another process too, is shown what the disk does not have.
 
 use std::path::{Path, PathBuf};
 
-use afterimage::{ErrorKind, Lsn, Store};
+use afterimage::{ErrorKind, KeyRange, Lsn, Store, VerifyDepth};
 
 use crate::blocks::{Blocks, Fault, Through};
 use crate::log::SECTOR;
@@ -77,6 +77,59 @@ fn write_until_it_fails(path: &Path, seed: u64, told: &mut Told) -> bool {
     true
 }
 
+/// A sector of a sealed segment that can't be read: what stands in it is an error, each time; all
+/// else is served, and nothing is lost when it can be read again.
+fn fail_to_read(kind: &str) {
+    let Some(mut blocks) = Blocks::new(kind) else { return };
+    let path = blocks.mount_point().join(STORE);
+    assert!(blocks.mount(Through::Nothing), "mounted");
+    let store = options().open(&path).expect("the store opens");
+    for number in 0..200 {
+        put(&store, &format!("key-{number}"), &[b'x'; 3000]).expect("written");
+    }
+    let head = store.head().get();
+    store.close().expect("closed");
+    let segment = path.join("journal/00000002.seg");
+    let mut failed = 0;
+    for block in [3, 30] {
+        let sector = sector_of(&segment, block);
+        blocks.unmount();
+        assert!(blocks.mount(Through::Fault(Fault { sector, of: "read", once: false })), "mounted");
+        let store = options().open(&path).expect("the store opens");
+        for _ in 0..2 {
+            let answers: Vec<_> =
+                (1..=head).map(|lsn| store.transaction(Lsn::new(lsn)).map(|_| ())).collect();
+            let errors: Vec<_> =
+                answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+            assert!(errors.iter().all(|error| error.kind() == ErrorKind::Io), "{errors:?}");
+            // Transactions behind it are found by way of those before them, a stretch at a time.
+            assert!((1..50).contains(&errors.len()), "{errors:?}");
+            failed += errors.len();
+        }
+        let snapshot = store.snapshot();
+        let scanned = snapshot.scan("things", KeyRange::all()).expect("a collection");
+        assert!(scanned.filter(Result::is_err).count() < 10, "the others are served");
+        put(&store, "more", b"is written").expect("writing goes on");
+        drop(store);
+    }
+    blocks.unmount();
+    assert!(blocks.mount(Through::Nothing), "mounted");
+    let store = options().open(&path).expect("the store opens");
+    let report = store.verify(VerifyDepth::Deep, &mut |_| {}).expect("looked");
+    assert!(report.valid, "{report:?}");
+    println!("{kind}: {failed} transactions that could not be read");
+}
+
+#[test]
+fn a_sector_below_ext4_that_cannot_be_read_is_an_error_and_no_signal() {
+    fail_to_read("ext4");
+}
+
+#[test]
+fn a_sector_below_xfs_that_cannot_be_read_is_an_error_and_no_signal() {
+    fail_to_read("xfs");
+}
+
 /// The head of a store and the digest of its state.
 fn head(store: &Store) -> (Lsn, String) {
     let head = store.head();
@@ -86,7 +139,7 @@ fn head(store: &Store) -> (Lsn, String) {
 /// Opens the store while the sector fails, in another process than the one that wrote. What it then
 /// serves must be what the disk has.
 fn reopen(path: &Path, told: &Told, round: u64) -> Option<(Lsn, String)> {
-    match options().open(path) {
+    match options().read_only(round.is_multiple_of(2)).open(path) {
         Ok(store) => {
             let seen = head(&store);
             assert!(seen.0.get() >= told.promised, "round {round}: {seen:?}");
