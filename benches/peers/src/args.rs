@@ -30,7 +30,9 @@ afterimage beside other embedded engines
   --dir DIR         where databases are made, on a real file system; default: beside the program
   --json FILE       all numbers of all runs
   --html FILE       a page with tables and charts
-  --list            names of workloads and engines";
+  --list            names of workloads and engines
+
+  corruption        as the first argument: what engines make of damaged files; see its own --help";
 
 /// Reads the arguments; `None` if they only ask for text, which is printed.
 pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Outcome<Option<Args>> {

@@ -22,6 +22,9 @@ pub(crate) struct Opening<'a> {
     pub(crate) durable: bool,
     /// Whether each put keeps the value before and the value after it.
     pub(crate) history: bool,
+    /// Whether the database is known to be there, so that nothing may be created in its place;
+    /// for engines that can be told.
+    pub(crate) exists: bool,
 }
 
 /// An open engine, shared by all threads of a workload.
@@ -54,6 +57,14 @@ pub(crate) trait Peer: Send + Sync {
     /// Writes what shortens the next opening, if the engine has such a call.
     fn checkpoint(&self) -> Outcome<()> {
         Ok(())
+    }
+    /// An error if the engine's own check of everything finds damage; nothing if it has no check.
+    fn verify(&mut self) -> Outcome<()> {
+        Ok(())
+    }
+    /// What the engine told about opening, although it opened.
+    fn told(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 

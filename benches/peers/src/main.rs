@@ -2,6 +2,7 @@
 //! its own. See README.md.
 
 mod args;
+mod corruption;
 mod engine;
 mod engines;
 mod html;
@@ -33,6 +34,12 @@ fn act() -> Outcome<()> {
     let mut given = std::env::args().skip(1).peekable();
     if given.peek().is_some_and(|first| first == run::CHILD) {
         return run::be_child(&given.nth(1).ok_or("a child needs an order")?);
+    }
+    if given.peek().is_some_and(|first| first == corruption::CHILD) {
+        return corruption::be_child(&given.nth(1).ok_or("a child needs an order")?);
+    }
+    if given.peek().is_some_and(|first| first == corruption::COMMAND) {
+        return corruption::run(given.skip(1));
     }
     let Some(args) = args::parse(given)? else { return Ok(()) };
     let results = run::all(&args, |results| save(&args, results))?;

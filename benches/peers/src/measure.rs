@@ -49,7 +49,7 @@ impl Task {
     /// A new database, buffered or durable, with or without history.
     pub(crate) fn open(&self, name: &str, durable: bool, history: bool) -> Outcome<Box<dyn Peer>> {
         let path = self.directory(name)?;
-        (self.engine.open)(&Opening { path: &path, durable, history })
+        (self.engine.open)(&Opening { path: &path, durable, history, exists: false })
     }
 }
 

@@ -139,7 +139,8 @@ fn median(values: &[f64]) -> f64 {
 }
 
 impl Machine {
-    fn this() -> Outcome<Self> {
+    /// This one.
+    pub(crate) fn this() -> Outcome<Self> {
         let read = |path: &str| std::fs::read_to_string(path);
         let cpuinfo = read("/proc/cpuinfo")?;
         let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name\t: "));

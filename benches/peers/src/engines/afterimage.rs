@@ -3,7 +3,9 @@
 use std::ops::Bound;
 use std::path::Path;
 
-use afterimage::{CodecId, Durability, ErrorKind, Image, KeyRange, Lsn, Snapshot, Store};
+use afterimage::{
+    CodecId, Durability, ErrorKind, Image, KeyRange, Lsn, Snapshot, Store, VerifyDepth,
+};
 
 use crate::engine::{Engine, OWN, OWN_CHECKPOINTED, Outcome, Peer, Seen};
 use crate::rows::{Key, Row};
@@ -133,5 +135,17 @@ impl Peer for Own {
     fn checkpoint(&self) -> Outcome<()> {
         self.store.checkpoint()?;
         Ok(())
+    }
+
+    fn verify(&mut self) -> Outcome<()> {
+        let report = self.store.verify(VerifyDepth::Deep, &mut |_| ())?;
+        match report.errors.first() {
+            Some(found) => Err(found.message.clone().into()),
+            None => Ok(()),
+        }
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.store.notices().iter().map(ToString::to_string).collect()
     }
 }

@@ -33,6 +33,9 @@ struct Fjall {
 fn open(opening: &Opening<'_>) -> Outcome<Box<dyn Peer>> {
     let database =
         Database::builder(opening.path.join("bench.fjall")).cache_size(1 << 30).open()?;
+    if opening.exists && !database.keyspace_exists("things") {
+        return Err("there is no keyspace `things`".into());
+    }
     let things = database.keyspace("things", KeyspaceCreateOptions::default)?;
     let audit = database.keyspace("audit", KeyspaceCreateOptions::default)?;
     Ok(Box::new(Fjall {

@@ -6,4 +6,5 @@ pub(crate) mod lmdb;
 pub(crate) mod raft_engine;
 pub(crate) mod redb;
 pub(crate) mod rocksdb;
+pub(crate) mod sled;
 pub(crate) mod sqlite;

@@ -31,11 +31,17 @@ struct Redb {
 }
 
 fn open(opening: &Opening<'_>) -> Outcome<Box<dyn Peer>> {
-    let database = Database::create(opening.path.join("bench.redb"))?;
-    let tx = database.begin_write()?;
-    tx.open_table(THINGS)?;
-    let next = tx.open_table(AUDIT)?.len()?;
-    tx.commit()?;
+    let path = opening.path.join("bench.redb");
+    let (database, next) = if opening.exists {
+        (Database::open(path)?, 0)
+    } else {
+        let database = Database::create(path)?;
+        let tx = database.begin_write()?;
+        tx.open_table(THINGS)?;
+        let next = tx.open_table(AUDIT)?.len()?;
+        tx.commit()?;
+        (database, next)
+    };
     let durability = if opening.durable { Durability::Immediate } else { Durability::None };
     let (history, next) = (opening.history, AtomicU64::new(next));
     Ok(Box::new(Redb { database, durability, history, next }))
@@ -134,5 +140,10 @@ impl Peer for Redb {
 
     fn flush(&self) -> Outcome<()> {
         Ok(self.database.begin_write()?.commit()?)
+    }
+
+    fn verify(&mut self) -> Outcome<()> {
+        let sound = self.database.check_integrity()?;
+        if sound { Ok(()) } else { Err("check_integrity found damage, and repaired it".into()) }
     }
 }

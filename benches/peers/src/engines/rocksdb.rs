@@ -35,8 +35,8 @@ fn open(opening: &Opening<'_>) -> Outcome<Box<dyn Peer>> {
     blocks.set_bloom_filter(10.0, false);
     blocks.set_block_cache(&Cache::new_lru_cache(1 << 30));
     let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
+    options.create_if_missing(!opening.exists);
+    options.create_missing_column_families(!opening.exists);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_block_based_table_factory(&blocks);
     let family = |name| ColumnFamilyDescriptor::new(name, options.clone());

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use crate::engine::{Engine, Opening, Outcome, Peer, Seen};
 use crate::rows::{Key, Row};
@@ -39,6 +39,7 @@ struct Sqlite {
     path: PathBuf,
     synchronous: &'static str,
     history: bool,
+    exists: bool,
     triggers: AtomicBool,
     /// The one that loads, in a transaction that ends with the next `flush`.
     loading: Mutex<Option<Connection>>,
@@ -51,17 +52,21 @@ fn open(opening: &Opening<'_>) -> Outcome<Box<dyn Peer>> {
         path: opening.path.join("bench.sqlite"),
         synchronous: if opening.durable { "FULL" } else { "NORMAL" },
         history: opening.history,
+        exists: opening.exists,
         triggers: AtomicBool::new(false),
         loading: Mutex::new(None),
         idle: Mutex::new(Vec::new()),
     };
-    peer.with(|connection| Ok(connection.execute_batch(TABLES)?))?;
+    let tables = if opening.exists { "" } else { TABLES };
+    peer.with(|connection| Ok(connection.execute_batch(tables)?))?;
     Ok(Box::new(peer))
 }
 
 impl Sqlite {
     fn connect(&self) -> Outcome<Connection> {
-        let connection = Connection::open(&self.path)?;
+        let mut flags = OpenFlags::default();
+        flags.set(OpenFlags::SQLITE_OPEN_CREATE, !self.exists);
+        let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(Duration::from_secs(60))?;
         connection.execute_batch(&format!(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous={}; PRAGMA cache_size=-262144;",
@@ -184,6 +189,14 @@ impl Peer for Sqlite {
         self.with(|connection| {
             let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
             Ok(connection.query_row(checkpoint, [], |_| Ok(()))?)
+        })
+    }
+
+    fn verify(&mut self) -> Outcome<()> {
+        self.with(|connection| {
+            let check = "PRAGMA integrity_check";
+            let found: String = connection.query_row(check, [], |row| row.get(0))?;
+            if found == "ok" { Ok(()) } else { Err(found.into()) }
         })
     }
 }

@@ -27,7 +27,8 @@ pub(crate) fn curve(task: &Task) -> Outcome<Figures> {
 
 fn at(task: &Task, records: u64, size: &str, figures: &mut Figures) -> Outcome<()> {
     let path = task.directory(size)?;
-    let opening = crate::engine::Opening { path: &path, durable: false, history: true };
+    let opening =
+        crate::engine::Opening { path: &path, durable: false, history: true, exists: false };
     let peer = (ENGINE.open)(&opening)?;
     load(&*peer, records)?;
     drop(peer);

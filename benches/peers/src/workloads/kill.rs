@@ -41,7 +41,7 @@ pub(crate) fn fill_and_die(task: &Task, records: u64) -> Outcome<()> {
 
 fn open(task: &Task) -> Outcome<Box<dyn Peer>> {
     let path = task.directory("kill")?;
-    (task.engine.open)(&Opening { path: &path, durable: false, history: false })
+    (task.engine.open)(&Opening { path: &path, durable: false, history: false, exists: false })
 }
 
 fn open_after_kill(task: &Task, records: u64) -> Outcome<Figures> {
