@@ -116,9 +116,9 @@ codes! {
         "A checkpoint is a cache of what the journal says; it was set aside and the state rebuilt from the journal.",
         "nothing is lost; `afterimage checkpoint` writes a new one" }
     CONTROL_DAMAGED = Code { id: "AF0017", Corrupt,
-        "the CONTROL file is damaged",
-        "Neither of its two slots is valid, so it is unknown how far the journal was durable.",
-        "run `afterimage verify --deep`; reading still works" }
+        "the CONTROL file is damaged or missing",
+        "Neither of its two slots is valid, so it is unknown how far the journal was durable. The journal itself is not touched by that.",
+        "put the file back from a copy of the store; else `afterimage repair` makes the store anew from its journal, and `--salvage` reads it as it is" }
     SEAL_MISMATCH = Code { id: "AF0018", Corrupt,
         "a sealed segment does not match its seal",
         "The hash of the segment, or its link to the segment before it, is not what was written when it was sealed.",

@@ -9,7 +9,7 @@ use crate::format::control::{CONTROL_BYTES, Control, SLOT_STRIDE};
 use crate::format::names;
 use crate::format::store_header::StoreHeader;
 use crate::lsn::Lsn;
-use crate::sys::{self, Access, Disk, DiskFile};
+use crate::sys::{self, Access, Disk, DiskFile, Entry};
 use crate::time::Timestamp;
 
 /// The chain of seals up to a segment.
@@ -36,18 +36,7 @@ impl Beacon {
         tail: &Tail,
         chain: Chain,
     ) -> Result<()> {
-        let mut control = Control {
-            clean: true,
-            sequence: 0,
-            store: identity.store,
-            timeline: identity.timeline,
-            durable_lsn: tail.lsn,
-            durable_crc: tail.crc,
-            durable_end: tail.end,
-            chain: chain.hash,
-            chain_segment: chain.segment,
-            written: identity.created,
-        };
+        let mut control = Control { clean: true, ..control(identity, tail, chain) };
         let mut bytes = vec![0; CONTROL_BYTES];
         for sequence in [1, 2] {
             control.sequence = sequence;
@@ -60,9 +49,18 @@ impl Beacon {
         sys::atomic::publish(disk, &root.join(names::CONTROL), &[&bytes])
     }
 
+    /// What is known of a store whose CONTROL says nothing.
+    pub(crate) fn lost(identity: &StoreHeader) -> Control {
+        control(identity, &Tail::EMPTY, Chain::default())
+    }
+
     /// What CONTROL says.
     pub(crate) fn read(disk: &dyn Disk, root: &Path, identity: &StoreHeader) -> Result<Control> {
         let path = root.join(names::CONTROL);
+        if disk.entry(&path)? == Entry::Nothing {
+            let message = "the CONTROL file is missing";
+            return Err(Error::new(&code::CONTROL_DAMAGED, message).at_path(&path));
+        }
         let bytes = sys::read_file(disk, &path, CONTROL_BYTES)?;
         let control = Control::newest(&bytes).map_err(|malformed| {
             Error::new(&code::CONTROL_DAMAGED, format!("{} is wrong", malformed.what))
@@ -122,5 +120,20 @@ impl Beacon {
 
     fn lock(&self) -> MutexGuard<'_, Control> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn control(identity: &StoreHeader, tail: &Tail, chain: Chain) -> Control {
+    Control {
+        clean: false,
+        sequence: 0,
+        store: identity.store,
+        timeline: identity.timeline,
+        durable_lsn: tail.lsn,
+        durable_crc: tail.crc,
+        durable_end: tail.end,
+        chain: chain.hash,
+        chain_segment: chain.segment,
+        written: identity.created,
     }
 }

@@ -50,6 +50,10 @@ impl DiskFile for Device {
         Ok(())
     }
 
+    fn allocate(&self, _bytes: u64) -> Result<()> {
+        Ok(())
+    }
+
     fn truncate(&self, _bytes: u64) -> Result<()> {
         Ok(())
     }

@@ -16,7 +16,7 @@ use super::scan::{Scan, Stop};
 use super::seal::Sealing;
 use super::segment::{Segment, Tail, segment_start};
 use super::survey::{Found, FoundKind, Hole, Settle, Short, Survey, survey, to_usize};
-use crate::error::{Error, Result, code};
+use crate::error::{Error, ErrorKind, Result, code};
 use crate::format::control::Control;
 use crate::format::names;
 use crate::format::segment::SegmentHeader;
@@ -97,7 +97,13 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
     let mut notices = Vec::new();
     let mut look = 1;
     let mut survey = loop {
-        let control = Beacon::read(&*mould.disk, &mould.root, &mould.identity)?;
+        let control = match Beacon::read(&*mould.disk, &mould.root, &mould.identity) {
+            Err(error) if salvage && error.kind() == ErrorKind::Corrupt => {
+                notices.push(Notice::new(format!("[{}] {error}", error.code().id)));
+                Beacon::lost(&mould.identity)
+            }
+            read => read?,
+        };
         let live = mould.disk.lock_holder(&mould.root.join(names::LOCK))?.is_some();
         let settle = if control.clean || live { Settle::Not } else { Settle::ToRead };
         let survey = survey(&mould, &control, settle)?;
@@ -115,17 +121,21 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
         if !salvage {
             return Err(error);
         }
-        notices.push(Notice::new(format!(
-            "[{}] {error}; serving what stands before it, up to LSN {}",
-            error.code().id,
-            survey.tail.lsn
-        )));
+        notices.push(salvaged(&error, survey.tail.lsn));
         break survey;
     };
     leave_to_followers(&mut survey.segments);
     let journal = Arc::new(Journal::new(mould, clock, survey.tail));
     add_all(&journal, survey.segments, false)?;
     Ok(Opened { journal, tail: survey.tail, chain: survey.chain, notices, active: None })
+}
+
+/// Says that of a damaged journal only the first part is served.
+pub(crate) fn salvaged(error: &Error, last: Lsn) -> Notice {
+    Notice::new(format!(
+        "[{}] {error}; serving what stands before it, up to LSN {last}",
+        error.code().id
+    ))
 }
 
 /// Leaves out the newest segments if nothing of them was taken in: the writer may still write to
@@ -414,7 +424,11 @@ fn append_to(
     scan: &Scan,
 ) -> Result<Prepared> {
     let end = scan.end as usize;
-    let map = file.map(to_usize(file.length()?), journal.mould.access)?;
+    let length = file.length()?;
+    if journal.mould.access == MapAccess::Append {
+        file.allocate(length)?;
+    }
+    let map = file.map(to_usize(length), journal.mould.access)?;
     let mut writer = claim(&map)?;
     if writer.is_beside() {
         writer.store(0, &sys::read_range(&*file, 0, end)?);

@@ -11,15 +11,16 @@ use super::engine::{Background, Engine, Handle, Parts, Section, Writing};
 use super::maintenance::{self, Doubts, Loaded};
 use super::options::{Durability, Options};
 use super::replay::replay;
-use crate::error::{Error, Result, code};
+use crate::error::{Error, ErrorKind, Result, code};
 use crate::format::names;
 use crate::format::store_header::{Fork, NotAStoreFile, STORE_BYTES_MAX, StoreHeader};
-use crate::journal::Flusher;
 use crate::journal::beacon::{Beacon, Chain};
 use crate::journal::prepare::{Keeper, Mould};
-use crate::journal::recover::{self, Opened};
+use crate::journal::recover::{self, Notice, Opened};
 use crate::journal::segment::Tail;
 use crate::journal::writer::{Start, Writer};
+use crate::journal::{Flusher, Journal};
+use crate::lsn::Lsn;
 use crate::sys::lock::Lock;
 use crate::sys::mmap::Ready;
 use crate::sys::{self, Disk, Entry, MapAccess};
@@ -164,22 +165,26 @@ fn mould(options: &Options, root: &Path, identity: &StoreHeader) -> Result<Mould
     })
 }
 
-/// The state folded from an opened journal.
+/// The state folded from an opened journal. To salvage, up to the first damage.
 fn fold(options: &Options, opened: &Opened, identity: StoreHeader) -> Result<Parts> {
     let journal = &opened.journal;
     let catalogue = Catalogue::new();
     let mut doubts = Doubts::new(!options.read_only);
+    let mut tail = opened.tail;
+    let mut notices = opened.notices.clone();
     let (state, loaded_lsn, passed) = loop {
         let Loaded { mut state, digest, lsn } =
             maintenance::load(journal, &catalogue, &mut doubts)?;
-        match replay(journal, &catalogue, &mut state, digest, opened.tail.lsn) {
+        match replay(journal, &catalogue, &mut state, digest, tail.lsn) {
             Err(error) if error.code().id == code::CHECKPOINT_DAMAGED.id => {
                 doubts.add(journal, lsn, &error)?;
+            }
+            Err(error) if options.salvage && error.kind() == ErrorKind::Corrupt => {
+                tail = sound_part(journal, lsn, tail.lsn, error, &mut notices)?;
             }
             passed => break (state, lsn, passed?),
         }
     };
-    let mut notices = opened.notices.clone();
     notices.extend(doubts.notices);
     Ok(Parts {
         root: opened.journal.mould.root.clone(),
@@ -187,12 +192,36 @@ fn fold(options: &Options, opened: &Opened, identity: StoreHeader) -> Result<Par
         journal: Arc::clone(&opened.journal),
         catalogue,
         state,
-        tail: opened.tail,
+        tail,
         durability: options.durability,
         notices,
         behind: Behind::new(options.checkpoint_bytes, loaded_lsn, passed),
         writing: None,
     })
+}
+
+/// Where the transactions behind `from` end that are sound, of those up to `to`, which are not all.
+fn sound_part(
+    journal: &Journal,
+    from: Lsn,
+    to: Lsn,
+    error: Error,
+    notices: &mut Vec<Notice>,
+) -> Result<Tail> {
+    let sound = journal.frames(from.next(), to).map_while(Result::ok).last();
+    let mut last = sound.map_or(from, |frame| frame.header.lsn);
+    if let Some(wrong) = error.place().lsn {
+        // The frame may be whole, and what it says wrong.
+        last = last.min(wrong.previous());
+    }
+    if last >= to || last < from {
+        return Err(error);
+    }
+    notices.push(recover::salvaged(&error, last));
+    match last {
+        Lsn::ZERO => Ok(Tail::EMPTY),
+        last => Ok(Tail::after(&journal.find(last)?)),
+    }
 }
 
 fn open_for_reading(options: &Options, root: &Path, identity: StoreHeader) -> Result<Store> {

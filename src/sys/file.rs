@@ -253,6 +253,11 @@ impl DiskFile for RealFile {
         self.file.write_all_at(bytes, offset).map_err(self.failed("write the file"))
     }
 
+    fn allocate(&self, bytes: u64) -> Result<()> {
+        rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes)
+            .map_err(|error| self.failed("allocate space for the file")(error.into()))
+    }
+
     fn truncate(&self, bytes: u64) -> Result<()> {
         self.file.set_len(bytes).map_err(self.failed("truncate the file"))
     }

@@ -99,6 +99,9 @@ pub(crate) trait DiskFile: Send + Sync + Debug {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
     /// Writes all bytes.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+    /// Sees to it that there is space for so many bytes from the start, where there is none yet: a
+    /// copy of a file need not have what the file had.
+    fn allocate(&self, bytes: u64) -> Result<()>;
     fn truncate(&self, bytes: u64) -> Result<()>;
     /// Makes what was written, stores through maps included, and the length durable.
     fn sync(&self) -> Result<()>;

@@ -99,9 +99,10 @@ pub fn repair(
     let _lock = if dry_run { None } else { Some(disk.lock(&root.join(names::LOCK))?) };
     let mut plan = Plan::of(disk, root)?;
     plan.holes.extend(without);
-    // What the beacon says was durable and is not there is lost at the end.
-    if let Ok(control) = Beacon::read(disk, root, &identity) {
-        plan.lose_up_to(control.durable_lsn);
+    match Beacon::read(disk, root, &identity) {
+        // What it says was durable and is not there is lost at the end.
+        Ok(control) => plan.lose_up_to(control.durable_lsn),
+        Err(error) => plan.holes.push(unreadable(&root.join(names::CONTROL), &error)),
     }
     let mut report = plan.report(root);
     if dry_run || (report.holes.is_empty() && report.lost.is_empty()) {
@@ -190,11 +191,16 @@ fn identity(disk: &dyn Disk, root: &Path) -> Result<(StoreHeader, Option<Hole>)>
         return Err(error);
     }
     let Some(header) = some_segment(disk, root)? else { return Err(error) };
-    let what = error.message().to_owned();
-    let hole = Hole { path, segment: 0, offset: 0, bytes: 0, what };
+    let hole = unreadable(&path, &error);
     let segment_bytes = Options::default().segment_bytes;
     let SegmentHeader { store, timeline, created, .. } = header;
     Ok((StoreHeader { store, timeline, segment_bytes, created, forks: Vec::new() }, Some(hole)))
+}
+
+/// A file that says nothing any more, though all of the journal may be there.
+fn unreadable(path: &Path, error: &Error) -> Hole {
+    let what = error.message().to_owned();
+    Hole { path: path.to_path_buf(), segment: 0, offset: 0, bytes: 0, what }
 }
 
 /// The header of the newest segment that has one.

@@ -175,7 +175,7 @@ fn files_that_are_missing_are_named() {
     expect(&checkup, "store", Outcome::Problem, "CONTROL");
     let help = check(&checkup, "store").help.as_deref().expect("help");
     assert!(help.contains("from a copy"), "{help}");
-    assert_eq!(checkup.exit_code(), 1);
+    assert_eq!(checkup.exit_code(), 13);
 
     let place = filled();
     fs::remove_file(place.path().join("STORE")).expect("removed");

@@ -660,3 +660,57 @@ fn a_journal_whose_only_segment_is_missing_is_damage() {
     fs::write(&path, bytes).expect("put back");
     assert_eq!(place.open().head(), Lsn::new(10));
 }
+
+#[test]
+fn salvage_serves_what_stands_before_the_damage_of_a_sealed_segment_too() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 0..60 {
+        put(&store, &format!("k{n}"), &"v".repeat(300));
+    }
+    drop(store);
+    fs::remove_dir_all(place.path().join("state")).expect("no checkpoint vouches for the first");
+    fs::create_dir(place.path().join("state")).expect("created");
+    let path = place.path().join("journal/00000002.seg");
+    let mut bytes = fs::read(&path).expect("read");
+    bytes[4300] ^= 1;
+    fs::write(&path, bytes).expect("damaged");
+    assert_eq!(place.open_result().expect_err("damaged").kind(), ErrorKind::Corrupt);
+    let salvaged = Store::options().read_only(true).salvage(true).open(place.path());
+    let salvaged = salvaged.expect("salvaged");
+    let head = salvaged.head().get();
+    assert!((20..50).contains(&head), "{head}");
+    assert!(salvaged.notices().iter().any(|notice| notice.to_string().contains("AF0011")));
+    let things = format!("k{}", head - 1);
+    assert_eq!(value(&salvaged, &things), Some("v".repeat(300)));
+    assert_eq!(value(&salvaged, &format!("k{head}")), None);
+    for lsn in 1..=head {
+        salvaged.transaction(Lsn::new(lsn)).expect("sound");
+    }
+    let later = salvaged.snapshot_at(Lsn::new(head + 1)).expect_err("behind the damage");
+    assert_eq!(later.kind(), ErrorKind::OutsideWindow);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_segment_that_was_copied_with_holes_has_its_space_again_before_it_is_written() {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = Place::new();
+    let options = Store::options().segment_bytes(1 << 20);
+    let store = options.open(place.path()).expect("the store opens");
+    put(&store, "k", "v");
+    store.close().expect("closed");
+    let path = place.path().join("journal/00000001.seg");
+    let bytes = fs::read(&path).expect("read");
+    let used = bytes.iter().rposition(|byte| *byte != 0).expect("frames") + 1;
+    fs::write(&path, &bytes[..used]).expect("copied");
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_len(1 << 20))
+        .expect("with a hole");
+    assert!(fs::metadata(&path).expect("there").blocks() * 512 < 1 << 19);
+    let store = options.open(place.path()).expect("the store opens");
+    put(&store, "j", "w");
+    assert!(fs::metadata(&path).expect("there").blocks() * 512 >= 1 << 20);
+}

@@ -293,3 +293,25 @@ fn any_block_of_the_journal_can_be_lost_and_everything_else_is_kept() {
     }
     assert!(repaired > 20, "{repaired}");
 }
+
+#[test]
+fn a_store_without_its_beacon_is_made_anew_with_everything() {
+    for missing in [false, true] {
+        let place = Place::new();
+        let before = filled(&place);
+        let path = place.path().join("CONTROL");
+        if missing {
+            fs::remove_file(&path).expect("removed");
+        } else {
+            fs::write(&path, [0; 8192]).expect("written");
+        }
+        let error = place.open_result().expect_err("it does not open");
+        assert_eq!(error.code().id, code::CONTROL_DAMAGED.id);
+        let salvaged = Store::options().read_only(true).salvage(true).open(place.path());
+        assert_eq!(salvaged.expect("the journal is sound").head(), Lsn::new(41));
+        let report = run(&place);
+        assert_eq!((report.holes.len(), report.lost.len(), report.transactions), (1, 0, 41));
+        assert_eq!(report.state_proved, Some(true));
+        check(&place, &before, &report);
+    }
+}

@@ -452,6 +452,10 @@ impl DiskFile for SimFile {
         written
     }
 
+    fn allocate(&self, _bytes: u64) -> Result<()> {
+        self.world().call("allocate space for the file", &self.path)
+    }
+
     fn truncate(&self, bytes: u64) -> Result<()> {
         let mut world = self.world();
         world.call("truncate the file", &self.path)?;
