@@ -65,6 +65,7 @@ pub use time::{Clock, SystemClock, Timestamp};
 pub use verify::{
     Check, Checkup, Finding, Hole, LostTransactions, Outcome, RecordName, RepairReport,
     SupportBundle, VerifyDepth, VerifyReport, doctor, repair, support_bundle, verify,
+    verify_incremental,
 };
 
 /// The example of the README must compile.

@@ -11,6 +11,8 @@ pub(crate) const STORE: &str = "STORE";
 pub(crate) const LOCK: &str = "LOCK";
 /// The beacon.
 pub(crate) const CONTROL: &str = "CONTROL";
+/// What `verify` has checked already; a cache.
+pub(crate) const VERIFIED: &str = "VERIFIED";
 /// Folder of the segments.
 pub(crate) const JOURNAL: &str = "journal";
 /// Folder of the checkpoints.

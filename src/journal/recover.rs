@@ -205,8 +205,10 @@ fn reopen(mould: &Mould, mut survey: Survey) -> Result<Survey> {
 
 fn damage(mould: &Mould, survey: &Survey, control: &Control, why: Why) -> Error {
     let lsn = survey.tail.lsn.next();
+    if let Some(short) = survey.short {
+        return cut_short(mould, short).at_lsn(lsn);
+    }
     let error = match (why, survey.hole) {
-        (Why::Short, _) => cut_short(mould, survey.short),
         (Why::Beacon, None) => Error::new(
             &code::JOURNAL_INCOMPLETE,
             format!(
@@ -222,17 +224,12 @@ fn damage(mould: &Mould, survey: &Survey, control: &Control, why: Why) -> Error 
     error.at_lsn(lsn)
 }
 
-fn cut_short(mould: &Mould, short: Option<Short>) -> Error {
-    let message = match short {
-        Some(Short { length: None, .. }) => "the journal's last segment is not there any more",
-        Some(_) | None => "the segment was cut short",
-    };
-    let error = Error::new(&code::JOURNAL_INCOMPLETE, message);
-    let Some(Short { segment, length }) = short else { return error };
-    let error = error.at_path(&names::segment(&mould.root, segment));
+fn cut_short(mould: &Mould, Short { segment, length }: Short) -> Error {
+    let path = names::segment(&mould.root, segment);
+    let wrong = |message: &str| Error::new(&code::JOURNAL_INCOMPLETE, message).at_path(&path);
     match length {
-        Some(length) => error.at_offset(length),
-        None => error,
+        Some(length) => wrong("the segment was cut short").at_offset(length),
+        None => wrong("the journal's last segment is not there any more"),
     }
 }
 

@@ -1,28 +1,24 @@
 //! Checking a store: what opening checks anyway, on demand everything there is, and what stands
 //! around it.
 
+mod check;
 mod doctor;
+mod ledger;
 mod repair;
 mod sound;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result, code};
-use crate::format::cursor::Malformed;
 use crate::format::digest::StateDigest;
-use crate::format::frame::{Frame, FrameKind};
-use crate::format::segment::SEGMENT_HEADER_BYTES;
-use crate::journal::beacon::Beacon;
-use crate::journal::scan::continues;
-use crate::journal::segment::{Segment, Tail, offset_u32};
 use crate::lsn::Lsn;
-use crate::state::State;
-use crate::store::replay::Fold;
 use crate::store::{Options, Progress, Store};
-use crate::sys::watch::{Vanished, watch};
+use check::Checking;
 pub use doctor::{Check, Checkup, Outcome, SupportBundle, doctor, support_bundle};
+use ledger::Ledger;
 pub use repair::{LostTransactions, RecordName, RepairReport, repair};
 pub use sound::Hole;
 
@@ -70,8 +66,10 @@ pub struct VerifyReport {
     pub head_lsn: Lsn,
     /// The digest of the state there.
     pub state_digest: StateDigest,
-    /// Whether every transaction was checked.
+    /// Whether every transaction was checked, but for those in segments that were skipped.
     pub deep: bool,
+    /// How many sealed segments were not looked into, as an earlier check had found them sound.
+    pub skipped_segments: u64,
 }
 
 /// At most this many findings are listed; what is wrong in a thousand places is wrong.
@@ -86,9 +84,56 @@ pub fn verify(
     depth: VerifyDepth,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<VerifyReport> {
-    let path = path.as_ref();
+    look(path.as_ref(), depth, None, progress)
+}
+
+/// As [`verify`], but leaves out sealed segments that an earlier call has found sound, if that was
+/// not longer ago than `max_age`. What was checked when stands in the file VERIFIED in the store,
+/// written after each segment: a call that is interrupted is gone on with by the next. It is the
+/// one file that is written, and may be removed at any time.
+///
+/// Skipping rests on sealed segments never being written again; what rots in them since the last
+/// look is found when that is too long ago, or by [`verify`].
+///
+/// ```
+/// use std::time::Duration;
+/// use afterimage::{Store, VerifyDepth, verify_incremental};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("hotel.store");
+/// Store::open(&path)?.close()?;
+/// let month = Duration::from_secs(30 * 86_400);
+/// let report = verify_incremental(&path, VerifyDepth::Deep, month, &mut |_| {})?;
+/// assert!(report.valid);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`verify`]. That VERIFIED can't be written is a warning in the report.
+pub fn verify_incremental(
+    path: impl AsRef<Path>,
+    depth: VerifyDepth,
+    max_age: Duration,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<VerifyReport> {
+    look(path.as_ref(), depth, Some(max_age), progress)
+}
+
+fn look(
+    path: &Path,
+    depth: VerifyDepth,
+    max_age: Option<Duration>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<VerifyReport> {
     match Options::default().read_only(true).open(path) {
-        Ok(store) => store.verify(depth, progress),
+        Ok(store) => {
+            let ledger = match max_age {
+                Some(max_age) => Ledger::open(&store.engine.journal, max_age)?,
+                None => Ledger::default(),
+            };
+            Checking { store: &store, ledger, report: VerifyReport::empty(depth), progress }
+                .run(depth)
+        }
         Err(error) if error.kind() == ErrorKind::Corrupt => damaged(path, depth, &error, progress),
         Err(error) => Err(error),
     }
@@ -122,6 +167,7 @@ impl VerifyReport {
             head_lsn: Lsn::ZERO,
             state_digest: StateDigest::default(),
             deep: depth == VerifyDepth::Deep,
+            skipped_segments: 0,
         }
     }
 
@@ -165,172 +211,7 @@ impl Store {
         depth: VerifyDepth,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<VerifyReport> {
-        let engine = &*self.engine;
-        let mut report = VerifyReport::empty(depth);
-        report.first_lsn = self.first();
-        report.head_lsn = self.head();
-        report.state_digest = self.snapshot().digest()?;
-        for notice in self.notices() {
-            report.warnings.push(Finding::notice(&notice.to_string()));
-        }
-        let mould = &engine.journal.mould;
-        if let Err(error) = Beacon::read(&*mould.disk, &mould.root, &mould.identity) {
-            report.wrong(&error);
-        }
-        check_seals(self, &mut report, progress)?;
-        if depth == VerifyDepth::Deep {
-            check_transactions(self, &mut report, progress);
-        } else {
-            report.transactions = (report.head_lsn.get() + 1) - report.first_lsn.get();
-        }
-        Ok(report)
-    }
-}
-
-/// The hash of each sealed segment, and its link to the one before.
-fn check_seals(
-    store: &Store,
-    report: &mut VerifyReport,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<()> {
-    let journal = &store.engine.journal;
-    let total = journal.segments().map(|segment| segment.map.published() as u64).sum();
-    let mut done = 0;
-    let mut chain = [0; 32];
-    for segment in journal.segments() {
-        progress(Progress { phase: "seals", done, total, unit: "bytes" });
-        done += segment.map.published() as u64;
-        let Some(seal) = segment.seal() else {
-            report.changes += unsealed_changes(segment, report);
-            continue;
-        };
-        report.changes += seal.changes;
-        let content = content_end(segment, seal.table.len());
-        // Read through the file: what is checked is what the disk has.
-        let bytes = crate::sys::read_range(&*segment.file, 0, content)?;
-        let hash_differs = *blake3::hash(&bytes).as_bytes() != seal.segment_hash;
-        if hash_differs || seal.previous_chain != chain {
-            let what = if hash_differs { "hash" } else { "link to the segment before" };
-            report.wrong(
-                &Error::new(&code::SEAL_MISMATCH, format!("the segment's {what} is wrong"))
-                    .at_path(segment.file.path()),
-            );
-        }
-        chain = seal.chain();
-    }
-    Ok(())
-}
-
-/// How many changes stand in a segment that has no seal to say so.
-fn unsealed_changes(segment: &Segment, report: &mut VerifyReport) -> u64 {
-    let mut changes = 0;
-    let mut offset = offset_u32(SEGMENT_HEADER_BYTES);
-    loop {
-        match segment.frame(offset) {
-            Ok(Some(frame)) if frame.header.kind != FrameKind::Seal => {
-                changes += u64::from(frame.header.changes);
-                offset = frame.end().offset();
-            }
-            Ok(_) => return changes,
-            Err(error) => {
-                report.wrong(&error);
-                return changes;
-            }
-        }
-    }
-}
-
-/// Where the seal of a sealed segment begins.
-fn content_end(segment: &Segment, entries: usize) -> usize {
-    let seal = crate::format::seal::Seal::frame_bytes(entries);
-    segment.map.published().saturating_sub(seal)
-}
-
-/// Every transaction from the first, folded anew.
-fn check_transactions(
-    store: &Store,
-    report: &mut VerifyReport,
-    progress: &mut dyn FnMut(Progress),
-) {
-    let journal = &store.engine.journal;
-    let head = store.head();
-    let mut fold = Fold::new(journal);
-    let mut tail = Tail::EMPTY;
-    (report.transactions, report.changes) = (0, 0);
-    for segment in journal.segments() {
-        let mut offset = offset_u32(SEGMENT_HEADER_BYTES);
-        loop {
-            let frame = match segment.frame(offset) {
-                Ok(Some(frame)) if frame.header.lsn <= head => frame,
-                Ok(_) => break,
-                Err(error) => {
-                    report.wrong(&error.at_lsn(tail.lsn.next()));
-                    return;
-                }
-            };
-            if frame.header.lsn.get().is_multiple_of(1024) {
-                let (done, total) = (frame.header.lsn.get(), head.get());
-                progress(Progress { phase: "transactions", done, total, unit: "transactions" });
-            }
-            check_frame(segment, &frame, &tail, &mut fold, report);
-            if frame.header.kind == FrameKind::Seal {
-                break;
-            }
-            tail = Tail::after(&frame);
-            offset = frame.end().offset();
-        }
-    }
-    check_index(store, &fold.state, head, report);
-}
-
-fn check_frame<'a>(
-    segment: &'a Segment,
-    frame: &Frame<'a>,
-    tail: &Tail,
-    fold: &mut Fold<'a>,
-    report: &mut VerifyReport,
-) {
-    let place = |malformed: Malformed| {
-        segment.damaged(frame.position.offset(), malformed).at_lsn(frame.header.lsn)
-    };
-    // The bits in memory are not asked: the checksum is computed again.
-    let bytes = segment.map.load(frame.position.offset() as usize, frame.header.bytes());
-    let again = watch(segment.map.span(), || {
-        Frame::verified(bytes.unwrap_or_default(), segment.seed(), frame.position)
-            .and_then(|frame| continues(&frame, tail))
-    });
-    match again {
-        Ok(Ok(())) => {}
-        Ok(Err(malformed)) => report.wrong(&place(malformed)),
-        Err(Vanished) => {
-            return report
-                .wrong(&segment.vanished(frame.position.offset()).at_lsn(frame.header.lsn));
-        }
-    }
-    if frame.header.kind == FrameKind::Seal {
-        return;
-    }
-    report.transactions += 1;
-    report.changes += u64::from(frame.header.changes);
-    if let Err(malformed) = frame.metadata() {
-        report.wrong(&place(malformed));
-    }
-    for error in fold.check_and_apply(frame) {
-        report.wrong(&error);
-    }
-}
-
-fn check_index(store: &Store, folded: &State, head: Lsn, report: &mut VerifyReport) {
-    let state = store.engine.state();
-    if state.lsn != head || folded.lsn != head {
-        return;
-    }
-    match state.is_equal(folded) {
-        Ok(true) => {}
-        Err(error) => report.wrong(&error),
-        Ok(false) => report.wrong(&Error::new(
-            &code::CHECKPOINT_DAMAGED,
-            "the index differs from the journal; remove the checkpoints to have it rebuilt",
-        )),
+        let (ledger, report) = (Ledger::default(), VerifyReport::empty(depth));
+        Checking { store: self, ledger, report, progress }.run(depth)
     }
 }

@@ -32,8 +32,11 @@ mod model;
 mod opening;
 /// Projections and their runner.
 mod projection;
-
+/// Damaged stores made anew.
 mod repair;
 /// Async: commits, subscriptions.
 mod subscribe;
+/// Bytes that go away under an open store.
 mod vanished;
+/// Verifying again and again.
+mod verify;

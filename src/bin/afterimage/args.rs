@@ -471,6 +471,13 @@ pub(crate) struct VerifyArgs {
     /// Check every transaction from the first
     #[arg(long)]
     pub deep: bool,
+    /// Leave out sealed segments that an earlier `--incremental` found sound, and keep in the
+    /// store's file VERIFIED what was checked; an interrupted check is gone on with
+    #[arg(long)]
+    pub incremental: bool,
+    /// With `--incremental`, check again what was checked so many days ago or longer
+    #[arg(long, value_name = "DAYS", default_value_t = 30, requires = "incremental")]
+    pub max_age: u32,
 }
 
 #[derive(Debug, ClapArgs)]

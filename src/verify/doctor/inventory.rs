@@ -42,7 +42,7 @@ pub(super) struct Inventory {
 }
 
 const FOLDERS: [&str; 3] = [names::JOURNAL, names::STATE, names::QUARANTINE];
-const FILES: [&str; 3] = [names::STORE, names::LOCK, names::CONTROL];
+const FILES: [&str; 4] = [names::STORE, names::LOCK, names::CONTROL, names::VERIFIED];
 /// The file system's own folder at the top of an ext4, and so of a store that is a mount point.
 const OF_THE_FILE_SYSTEM: &str = "lost+found";
 

@@ -1,5 +1,7 @@
 //! `status`, `verify`, `stats`, `checkpoint`.
 
+use std::time::Duration;
+
 use afterimage::{Finding, Result, VerifyDepth, VerifyReport};
 
 use super::{DAMAGED, DONE};
@@ -7,6 +9,8 @@ use crate::args::{CareArgs, CheckpointArgs, VerifyArgs};
 use crate::context::Context;
 use crate::progress::Display;
 use crate::render::count;
+
+const SECONDS_OF_A_DAY: u64 = 86_400;
 
 pub(super) fn status(context: &mut Context, args: &CareArgs) -> Result<u8> {
     let store = context.reader(args.salvage)?;
@@ -43,8 +47,14 @@ pub(super) fn status(context: &mut Context, args: &CareArgs) -> Result<u8> {
 pub(super) fn verify(context: &mut Context, args: &VerifyArgs) -> Result<u8> {
     let depth = if args.deep { VerifyDepth::Deep } else { VerifyDepth::Quick };
     let mut display = Display::new(&context.globals);
-    let report =
-        afterimage::verify(context.path()?, depth, &mut |progress| display.show(progress))?;
+    let path = context.path()?;
+    let mut show_progress = |progress| display.show(progress);
+    let report = if args.incremental {
+        let max_age = Duration::from_secs(u64::from(args.max_age) * SECONDS_OF_A_DAY);
+        afterimage::verify_incremental(path, depth, max_age, &mut show_progress)?
+    } else {
+        afterimage::verify(path, depth, &mut show_progress)?
+    };
     let took = display.finish();
     if context.out.json {
         context.out.document(&report)?;
@@ -70,9 +80,13 @@ fn show(context: &mut Context, report: &VerifyReport) -> Result<()> {
         out.line(&line)?;
     }
     let how = if report.deep { "every transaction checked" } else { "seals and tail checked" };
+    let skipped = match report.skipped_segments {
+        0 => String::new(),
+        skipped => format!(", {} checked before", count(skipped, "segment")),
+    };
     let verdict = if report.valid { "sound" } else { "DAMAGED" };
     out.line(&format!(
-        "{verdict}: LSN {} to {}, {}, {how}; state digest {}",
+        "{verdict}: LSN {} to {}, {}, {how}{skipped}; state digest {}",
         report.first_lsn,
         report.head_lsn,
         count(report.transactions, "transaction"),
