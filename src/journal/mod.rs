@@ -113,6 +113,11 @@ impl Journal {
         }
     }
 
+    /// The number of the transaction that a version stands in, read where it stands.
+    pub(crate) fn lsn_of(&self, version: &Version<'_>, position: Position) -> Result<Lsn> {
+        self.segment(position.segment())?.lsn_of(version, position.offset())
+    }
+
     /// Asks for the changes at these places to be brought nearer to the processor, all at once,
     /// before they are looked at one by one: what waits for memory then waits together. What is
     /// wrong with them is found when they are looked at.

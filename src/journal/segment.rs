@@ -13,7 +13,7 @@ use crate::format::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
 use crate::sys::mmap::{Map, PAGE_BYTES};
-use crate::sys::watch::{Vanished, touch, watch};
+use crate::sys::watch::{Vanished, Watching, touch, watch};
 use crate::time::Timestamp;
 
 /// What a change made of its record, and the header of its transaction: what readers need.
@@ -126,19 +126,23 @@ impl Segment {
     fn verified_version(&self, offset: u32) -> Option<Version<'_>> {
         let bytes = self.map.bytes();
         let own = Position::new(self.number(), offset);
-        let version = watch(self.map.span(), || {
-            let short = Change::parse_short(bytes.get(offset as usize..)?, own)?;
-            let start = offset.checked_sub(short.back).filter(|start| self.verified.has(*start))?;
-            let header = bytes.get(start as usize..)?;
-            if start as usize / PAGE_BYTES != offset as usize / PAGE_BYTES {
-                touch(header.get(..HEADER_BYTES)?);
-            }
-            let header = LazyHeader::new(header)?;
+        let watching = Watching::begin(self.map.span());
+        let short = Change::parse_short(bytes.get(offset as usize..)?, own)?;
+        let start = offset.checked_sub(short.back).filter(|start| self.verified.has(*start))?;
+        let header = LazyHeader::new(bytes.get(start as usize..)?)?;
+        let end = offset as usize + short.length;
+        if offset as usize / PAGE_BYTES != end / PAGE_BYTES {
+            // Else all of it is there: the first bytes of the page were just read.
             touch(short.change.key);
             touch(short.change.after.map_or(&[], |image| image.bytes()));
-            Some(Version::new(header, &short.change))
-        });
-        version.ok().flatten()
+        }
+        watching.ends_whole().then(|| Version::new(header, &short.change))
+    }
+
+    /// The number of a version's transaction, which its change does not tell.
+    pub(crate) fn lsn_of(&self, version: &Version<'_>, offset: u32) -> Result<Lsn> {
+        let lsn = watch(self.map.span(), || version.header.lsn());
+        lsn.map_err(|Vanished| self.vanished(offset))
     }
 
     #[cold]

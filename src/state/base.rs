@@ -133,18 +133,34 @@ impl Base {
     /// A record's newest change.
     pub(super) fn get(&self, collection: u32, key: &[u8]) -> Result<Option<Head>> {
         let Some(section) = self.sections.get(&collection) else { return Ok(None) };
-        let Some(index) = self.block_of(section, key)? else { return Ok(None) };
-        self.prefetch_block(section, index);
-        Ok(self.block(section, index)?.find(key).map(Head::from_numbers))
+        self.watched(|| {
+            let Some(index) = self.block_of(section, key)? else { return Ok(None) };
+            self.prefetch_block(section, index);
+            Ok(self.block(section, index)?.find(key).map(Head::from_numbers))
+        })
+    }
+
+    /// Looks into blocks: whatever is read of the map, and is not lent, is read here.
+    #[inline]
+    fn watched<T>(&self, read: impl FnMut() -> Result<T>) -> Result<T> {
+        match watch(self.map.span(), read) {
+            Ok(read) => read,
+            Err(Vanished) => Err(self.damaged(self.header.directory, "file")),
+        }
     }
 
     /// Asks for all of a block at once: looked at one by one, each of the lines that a search needs
     /// would be waited for.
     fn prefetch_block(&self, section: &Section, index: usize) {
-        let place = |index: usize| usize::try_from(*section.places.get(index)?).ok();
-        let (Some(start), Some(end)) = (place(index), place(index + 1)) else { return };
-        let bytes = self.map.load(start, end.saturating_sub(start)).unwrap_or_default();
+        let bytes = self.bytes_of(section, index);
         bytes.iter().step_by(LINE_BYTES).take(PREFETCHED_LINES_MAX).for_each(prefetch);
+    }
+
+    /// The bytes of a block, checked or not; none of one that is not there.
+    fn bytes_of(&self, section: &Section, index: usize) -> &[u8] {
+        let place = |index: usize| usize::try_from(*section.places.get(index)?).ok();
+        let (Some(start), Some(end)) = (place(index), place(index + 1)) else { return &[] };
+        self.map.load(start, end.saturating_sub(start)).unwrap_or_default()
     }
 
     /// The newest changes of records, for those of `heads` that are not known yet. What waits for
@@ -157,20 +173,30 @@ impl Base {
     ) -> Result<()> {
         let Some(section) = self.sections.get(&collection) else { return Ok(()) };
         for (keys, heads) in keys.chunks(TOGETHER).zip(heads.chunks_mut(TOGETHER)) {
-            let mut found = [Found::Absent; TOGETHER];
-            self.look_for(section, keys, heads, &mut found)?;
-            for ((key, head), found) in keys.iter().zip(heads).zip(found) {
-                let key = key.as_ref();
-                *head = match (*head, found) {
-                    (None, Found::Probably(block, index))
-                        if block.suffix_of(key) == Some(block.suffix(index)) =>
-                    {
-                        Some(Head::from_numbers(block.numbers(index)))
-                    }
-                    (None, Found::Probably(_, _) | Found::Unclear) => self.get(collection, key)?,
-                    (known, _) => known,
-                };
-            }
+            self.watched(|| self.get_together((collection, section), keys, heads))?;
+        }
+        Ok(())
+    }
+
+    fn get_together<K: AsRef<[u8]>>(
+        &self,
+        (collection, section): (u32, &Section),
+        keys: &[K],
+        heads: &mut [Option<Head>],
+    ) -> Result<()> {
+        let mut found = [Found::Absent; TOGETHER];
+        self.look_for(section, keys, heads, &mut found)?;
+        for ((key, head), found) in keys.iter().zip(heads).zip(found) {
+            let key = key.as_ref();
+            *head = match (*head, found) {
+                (None, Found::Probably(block, index))
+                    if block.suffix_of(key) == Some(block.suffix(index)) =>
+                {
+                    Some(Head::from_numbers(block.numbers(index)))
+                }
+                (None, Found::Probably(_, _) | Found::Unclear) => self.get(collection, key)?,
+                (known, _) => known,
+            };
         }
         Ok(())
     }
@@ -243,20 +269,24 @@ impl Base {
         let Some(word) = self.intact.get(word) else {
             return Err(self.damaged(*start, "block"));
         };
-        let is_known = word.load(Ordering::Relaxed) & bit != 0;
-        let block = watch(self.map.span(), || {
-            let parsed = Block::parse(bytes).ok();
-            if is_known {
-                touch(bytes);
-                return parsed;
+        let parsed = Block::parse(bytes);
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            let sound =
+                block::is_intact(bytes, *start) && parsed.as_ref().is_ok_and(Block::is_consistent);
+            if !sound {
+                return Err(self.damaged(*start, "block"));
             }
-            parsed.filter(|block| block::is_intact(bytes, *start) && block.is_consistent())
-        });
-        let block = block.ok().flatten().ok_or_else(|| self.damaged(*start, "block"))?;
-        if !is_known {
             word.fetch_or(bit, Ordering::Relaxed);
         }
-        Ok(block)
+        parsed.map_err(|malformed| self.damaged(*start, malformed.what))
+    }
+
+    /// A block that is lent to who reads many: all of it is there.
+    fn lend(&self, section: &Section, index: usize) -> Result<Block<'_>> {
+        self.watched(|| {
+            touch(self.bytes_of(section, index));
+            self.block(section, index)
+        })
     }
 
     fn damaged(&self, offset: u64, what: &str) -> Error {
@@ -279,11 +309,13 @@ impl Base {
     /// Stands before the first record of a collection whose key is not less than `key`.
     pub(super) fn seek(&self, collection: u32, key: &[u8]) -> Result<Option<BaseCursor<'_>>> {
         let Some(section) = self.sections.get(&collection) else { return Ok(None) };
-        let Some(index) = self.block_of(section, key)? else { return Ok(self.start(collection)) };
-        self.prefetch_block(section, index);
-        let index_in_block = self.block(section, index)?.lower_bound(key);
-        let cursor = BaseCursor::new(self, collection, index);
-        Ok(cursor.map(|cursor| BaseCursor { record: index_in_block, ..cursor }))
+        let found = self.watched(|| {
+            let Some(index) = self.block_of(section, key)? else { return Ok((0, 0)) };
+            self.prefetch_block(section, index);
+            Ok((index, self.block(section, index)?.lower_bound(key)))
+        })?;
+        let cursor = BaseCursor::new(self, collection, found.0);
+        Ok(cursor.map(|cursor| BaseCursor { record: found.1, ..cursor }))
     }
 }
 
@@ -389,7 +421,7 @@ impl<'a> BaseCursor<'a> {
         }
         // Whoever walks comes to its neighbour soon.
         self.base.prefetch_block(self.section, self.index + 1);
-        let block = self.base.block(self.section, self.index)?;
+        let block = self.base.lend(self.section, self.index)?;
         self.block = Some(block);
         Ok(block)
     }

@@ -227,7 +227,10 @@ impl Engine {
                 return Err(self.misled(position));
             }
             // The index knows the number of the newest change, so that its frame need not be read.
-            let version_lsn = newest.take().unwrap_or_else(|| version.header.lsn());
+            let version_lsn = match newest.take() {
+                Some(lsn) => lsn,
+                None => self.journal.lsn_of(&version, position)?,
+            };
             if version_lsn <= lsn {
                 return Ok(version.image.map(|image| (version_lsn, version, image)));
             }

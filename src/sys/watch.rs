@@ -14,36 +14,32 @@ pub(crate) struct Span {
     pub(super) end: usize,
 }
 
-impl Span {
-    fn lost_pages(self) -> &'static AtomicUsize {
-        let [first, ..] = &LOST_PAGES;
-        LOST_PAGES.get(self.start / PAGE_BYTES % LOST_PAGES.len()).unwrap_or(first)
-    }
-}
-
 /// Bytes of a map are not there any more: somebody cut the file short, or the disk can't read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Vanished;
-
-/// What a thread touches, and what of it was found gone.
-#[derive(Clone, Copy, Debug)]
-struct Watch {
-    span: Span,
-    /// From the first page to behind the last one; nothing if all were there.
-    gone: Span,
-}
 
 const NOTHING: Span = Span { start: 0, end: 0 };
 /// So often what was read is read again, because meanwhile another thread lost a page.
 const ATTEMPTS_MAX: u32 = 100;
 
 thread_local! {
-    static WATCH: Cell<Watch> = const { Cell::new(Watch { span: NOTHING, gone: NOTHING }) };
+    /// What the thread touches.
+    static WATCHED: Cell<Span> = const { Cell::new(NOTHING) };
+    /// What of it was found gone, from the first page to behind the last one.
+    static GONE: Cell<Span> = const { Cell::new(NOTHING) };
 }
 
-/// How many pages were gone when they were touched, by where their map begins. While that changes,
-/// whoever reads the same pages may see zeros in their place.
-static LOST_PAGES: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+/// How many pages were gone when they were touched: of all maps, and by where a map begins. While
+/// that changes, whoever reads the same pages may see zeros in their place.
+static LOST_PAGES: AtomicUsize = AtomicUsize::new(0);
+static LOST_PAGES_OF: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+
+impl Span {
+    fn lost_pages(self) -> &'static AtomicUsize {
+        let [first, ..] = &LOST_PAGES_OF;
+        LOST_PAGES_OF.get(self.start / PAGE_BYTES % LOST_PAGES_OF.len()).unwrap_or(first)
+    }
+}
 
 /// Reads bytes of a map that may not be there.
 ///
@@ -52,6 +48,17 @@ static LOST_PAGES: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
 /// go away only if the file is cut, or the page is dropped and can't be read again.
 #[inline]
 pub(crate) fn watch<T>(span: Span, mut read: impl FnMut() -> T) -> Result<T, Vanished> {
+    let lost_before = LOST_PAGES.load(Ordering::Acquire);
+    let value = watch_once(span, &mut read)?;
+    if LOST_PAGES.load(Ordering::Acquire) == lost_before {
+        return Ok(value);
+    }
+    watch_again(span, read)
+}
+
+/// Somebody lost pages meanwhile, perhaps of this map: reads until nobody does.
+#[cold]
+fn watch_again<T>(span: Span, mut read: impl FnMut() -> T) -> Result<T, Vanished> {
     for _ in 0..ATTEMPTS_MAX {
         let lost_before = span.lost_pages().load(Ordering::Acquire);
         let value = watch_once(span, &mut read)?;
@@ -65,24 +72,66 @@ pub(crate) fn watch<T>(span: Span, mut read: impl FnMut() -> T) -> Result<T, Van
 /// Touches bytes of a map that may not be there: to write, which can't be done twice.
 #[inline]
 pub(crate) fn watch_once<T>(span: Span, touch: impl FnOnce() -> T) -> Result<T, Vanished> {
-    struct Watching(Watch);
-    impl Drop for Watching {
-        #[inline]
-        fn drop(&mut self) {
-            WATCH.set(self.0);
+    let watching = Watching::begin(span);
+    let value = touch();
+    let is_whole = lost_nothing();
+    drop(watching);
+    if is_whole { Ok(value) } else { Err(Vanished) }
+}
+
+/// Whether everything that this thread touched was there.
+#[inline]
+fn lost_nothing() -> bool {
+    compiler_fence(Ordering::SeqCst);
+    GONE.get().end == NOTHING.end
+}
+
+/// As long as it lives, the thread may touch bytes of a map that are not there. For short ways that
+/// can be left for a longer one; else see [`watch`].
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Watching {
+    outer: Span,
+    lost_before: usize,
+}
+
+impl Watching {
+    #[inline]
+    pub(crate) fn begin(span: Span) -> Self {
+        let lost_before = LOST_PAGES.load(Ordering::Acquire);
+        let outer = WATCHED.replace(span);
+        compiler_fence(Ordering::SeqCst);
+        Self { outer, lost_before }
+    }
+
+    /// Whether everything that was touched was there, and no other thread lost a page meanwhile.
+    #[inline]
+    pub(crate) fn ends_whole(self) -> bool {
+        if !lost_nothing() {
+            return false;
+        }
+        WATCHED.set(self.outer);
+        let is_whole = LOST_PAGES.load(Ordering::Acquire) == self.lost_before;
+        // All that dropping it would do is done.
+        std::mem::forget(self);
+        is_whole
+    }
+}
+
+impl Drop for Watching {
+    #[inline]
+    fn drop(&mut self) {
+        let is_whole = lost_nothing();
+        WATCHED.set(self.outer);
+        if !is_whole {
+            forget_gone();
         }
     }
-    let watching = Watching(WATCH.replace(Watch { span, gone: NOTHING }));
-    compiler_fence(Ordering::SeqCst);
-    let value = touch();
-    compiler_fence(Ordering::SeqCst);
-    let gone = WATCH.get().gone;
-    drop(watching);
-    if gone.end == NOTHING.end {
-        return Ok(value);
-    }
-    make_hole(gone);
-    Err(Vanished)
+}
+
+#[cold]
+fn forget_gone() {
+    make_hole(GONE.replace(NOTHING));
 }
 
 /// Touches each page that a slice lies in, so that what is gone is found where it is watched for.
@@ -102,16 +151,16 @@ pub(crate) fn touch(bytes: &[u8]) {
 /// Called by the handler of the signal: if the thread has said that it touches this address, puts
 /// something in the place of the page by `replace`, and notes that it is gone.
 pub(super) fn lose(address: usize, page: Span, replace: impl Fn(Span) -> bool) -> bool {
-    let watch = WATCH.get();
-    if !(watch.span.start..watch.span.end).contains(&address) {
+    let watched = WATCHED.get();
+    if !(watched.start..watched.end).contains(&address) {
         return false;
     }
     // First, so that whoever sees what is put there sees that something is.
-    watch.span.lost_pages().fetch_add(1, Ordering::SeqCst);
-    let gone = match watch.gone {
+    watched.lost_pages().fetch_add(1, Ordering::SeqCst);
+    LOST_PAGES.fetch_add(1, Ordering::SeqCst);
+    GONE.set(match GONE.get() {
         Span { end: 0, .. } => page,
         known => Span { start: known.start.min(page.start), end: known.end.max(page.end) },
-    };
-    WATCH.set(Watch { gone, ..watch });
+    });
     replace(page)
 }

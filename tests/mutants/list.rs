@@ -134,7 +134,7 @@ pub(crate) const MUTANTS: [Mutant; 32] = [
     ),
     mutant(
         "the hash of a sealed segment is not checked",
-        "src/verify/mod.rs",
+        "src/verify/check.rs",
         "if hash_differs || seal.previous_chain != chain {",
         "if seal.previous_chain != chain {",
     ),
@@ -147,7 +147,7 @@ pub(crate) const MUTANTS: [Mutant; 32] = [
     mutant(
         "a block of the index is not checked",
         "src/state/base.rs",
-        "parsed.filter(|block| block::is_intact(bytes, *start) && block.is_consistent())",
+        "block::is_intact(bytes, *start) && parsed",
         "parsed",
     ),
     mutant(
@@ -159,8 +159,8 @@ pub(crate) const MUTANTS: [Mutant; 32] = [
     mutant(
         "zeros are read in the place of bytes that went away",
         "src/sys/watch.rs",
-        "if gone.end == NOTHING.end {",
-        "if gone.end < usize::MAX {",
+        "    GONE.get().end == NOTHING.end\n",
+        "    GONE.get().end < usize::MAX\n",
     ),
     mutant(
         "a key that begins as a block does is not looked for in the one before",
