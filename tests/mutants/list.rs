@@ -17,7 +17,7 @@ const fn mutant(
     Mutant { name, file, from, to }
 }
 
-pub(crate) const MUTANTS: [Mutant; 32] = [
+pub(crate) const MUTANTS: [Mutant; 37] = [
     mutant(
         "a sync is skipped",
         "src/journal/sync.rs",
@@ -155,6 +155,36 @@ pub(crate) const MUTANTS: [Mutant; 32] = [
         "src/store/engine.rs",
         "self.journal.sync.check()?;\n        self.journal.write_beacon",
         "self.journal.write_beacon",
+    ),
+    mutant(
+        "a file that was cut is taken for an interrupted write",
+        "src/journal/survey.rs",
+        "    needed as u64 > length\n",
+        "    needed as u64 > u64::MAX - length\n",
+    ),
+    mutant(
+        "CONTROL does not know the newest segment",
+        "src/journal/mod.rs",
+        "durable.end = durable.end.max(segment_start(newest.number()));",
+        "let _ = newest;",
+    ),
+    mutant(
+        "a reader takes in the next segment before it is written to",
+        "src/journal/recover.rs",
+        "    leave_to_followers(&mut survey.segments);\n",
+        "",
+    ),
+    mutant(
+        "a reader believes the cache after a failed sync",
+        "src/journal/recover.rs",
+        "if control.clean || live { Settle::Not } else { Settle::ToRead }",
+        "if control.clean || live { Settle::Not } else { Settle::Not }",
+    ),
+    mutant(
+        "verify skips what it has not verified",
+        "src/verify/ledger.rs",
+        "known.chain == hex(seal)",
+        "!known.chain.is_empty()",
     ),
     mutant(
         "zeros are read in the place of bytes that went away",

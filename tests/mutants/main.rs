@@ -85,8 +85,10 @@ fn every_mutant_is_noticed() {
         let path = project.join(mutant.file);
         let text = fs::read_to_string(&path).expect("a source file");
         fs::write(&path, broken(mutant, &text)).expect("written");
-        let targets =
-            ["--lib", "--test", "sim", "--test", "sweep", "--test", "it", "--test", "power"];
+        let targets = [
+            "--lib", "--test", "sim", "--test", "sweep", "--test", "it", "--test", "contract",
+            "--test", "serial", "--test", "power",
+        ];
         let builds = cargo(project, &[&targets[..], &["--no-run"]].concat());
         assert!(builds, "{}: does not build", mutant.name);
         let noticed = !cargo(project, &targets);
