@@ -15,6 +15,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a broken promise fails the test")]
 
 mod rules;
+#[path = "../kit/skipped.rs"]
+mod skipped;
 mod trace;
 
 use std::fmt::Write as _;
@@ -27,6 +29,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
 
 use afterimage::{AppendMethod, Author, CodecId, Image, Lsn, Options, Store, Ticket};
+use skipped::skipped;
 use trace::{Call, What};
 
 /// Which part of the script the worker runs; only set in the worker.
@@ -361,7 +364,7 @@ fn first_difference(golden: &str, found: &str) -> String {
 #[test]
 fn accident_a2_every_file_and_directory_is_synced_on_create_rotate_rename_and_cut() {
     if let Some(why) = trace::obstacle() {
-        drop(writeln!(std::io::stderr(), "skipped: {why}, so no call was looked at"));
+        skipped(&format!("{why}, so no call was looked at"));
         return;
     }
     let mut difference = String::new();

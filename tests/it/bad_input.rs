@@ -68,7 +68,7 @@ fn a_store_without_write_permission() {
         own.uid() == 0
     });
     if is_root {
-        crate::common::skipped("a store without write permission: root may write anything");
+        crate::skipped::skipped("a store without write permission: root may write anything");
         return;
     }
     let mut open = vec![place.path()];

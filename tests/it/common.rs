@@ -56,12 +56,6 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Says that a test is skipped, past the test harness, which keeps what passing tests print.
-pub(crate) fn skipped(why: &str) {
-    use std::io::Write as _;
-    drop(writeln!(std::io::stderr(), "skipped: {why}"));
-}
-
 pub(crate) fn raw(bytes: &[u8]) -> Image<'_> {
     Image::new(bytes, CodecId::Raw)
 }

@@ -14,7 +14,8 @@ use afterimage::{
 };
 use serde_json::Value;
 
-use crate::common::{Place, copy, put, skipped};
+use crate::common::{Place, copy, put};
+use crate::skipped::skipped;
 
 const NOBODY: u32 = 65_534;
 

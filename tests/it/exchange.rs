@@ -374,7 +374,7 @@ const OUTAGES: [(u64, &str, usize); 6] = [
 #[test]
 fn the_real_register_shows_each_outage_and_comes_back() {
     let Some(path) = std::env::var_os("AFTERIMAGE_CA_FIRES") else {
-        crate::common::skipped("AFTERIMAGE_CA_FIRES does not name the file of real change events");
+        crate::skipped::skipped("AFTERIMAGE_CA_FIRES does not name the file of real change events");
         return;
     };
     let events = fs::read(path).expect("the unpacked file of change events");

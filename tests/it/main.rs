@@ -7,6 +7,8 @@
 )]
 
 mod common;
+#[path = "../kit/skipped.rs"]
+mod skipped;
 
 /// Bad input, and the errors it gets.
 mod bad_input;

@@ -33,12 +33,17 @@ mod blocks;
 mod imports;
 mod log;
 mod mount;
+#[path = "../kit/number.rs"]
+mod number;
+#[path = "../kit/random.rs"]
+mod random;
 mod reorder;
 mod restores;
 mod sector;
+#[path = "../kit/skipped.rs"]
+mod skipped;
 mod worker;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -46,25 +51,10 @@ use afterimage::{
     CodecId, Durability, ErrorKind, Image, KeyRange, Lsn, Options, Store, VerifyDepth,
 };
 use mount::Mounted;
+use number::number;
+use random::Random;
+use skipped::skipped;
 use worker::{Counts, listen, start};
-
-/// Says that a test is skipped, past the test harness, which keeps what passing tests print.
-fn skipped(why: &str) {
-    drop(writeln!(std::io::stderr(), "skipped: {why}"));
-}
-
-fn number(variable: &str, usual: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
-        (self.0 >> 33) % bound
-    }
-}
 
 /// Small segments and few changes between checkpoints, so that a short run has many of both.
 fn options() -> Options {

@@ -21,31 +21,24 @@
 mod check;
 mod followers;
 mod history;
+#[path = "../kit/number.rs"]
+mod number;
+#[path = "../kit/random.rs"]
+mod random;
 
 use std::time::Duration;
 
 use afterimage::{Durability, Lsn, Options, Store, VerifyDepth};
 use check::{Counts, Serial};
 use history::{COLLECTIONS, History, Moments, Worker};
+use number::number;
+use random::Random;
 
 const THREADS: u64 = 8;
 /// What each thread does in a round.
 const STEPS: u64 = 60;
 /// So many rounds one store is used for; it is closed and opened between them.
 const ROUNDS_OF_A_STORE: u64 = 4;
-
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
-        (self.0 >> 33) % bound
-    }
-}
-
-fn number(variable: &str, usual: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
 
 /// Small segments, so that a short run has many.
 fn options() -> Options {

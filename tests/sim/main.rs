@@ -8,8 +8,11 @@
 //! `AFTERIMAGE_SIM_SEEDS=10000 AFTERIMAGE_SIM_LENGTH=3 cargo test --release --test sim` tries more;
 //! a failure names its seed.
 
+#[path = "../kit/number.rs"]
+mod number;
 use afterimage::Durability;
 use afterimage::testing::crash::{Bench, Failure, Operation, Tried};
+use number::number;
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -21,10 +24,6 @@ const FAILURES: [Failure; 5] = [
     Failure::Forever(ENOSPC),
     Failure::Torn(EIO),
 ];
-
-fn number(variable: &str, usual: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
 
 fn seeds(usual: u64) -> u64 {
     number("AFTERIMAGE_SIM_SEEDS", usual)

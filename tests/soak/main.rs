@@ -16,6 +16,12 @@
 )]
 
 mod gauge;
+#[path = "../kit/number.rs"]
+mod number;
+#[path = "../kit/random.rs"]
+mod random;
+#[path = "../kit/skipped.rs"]
+mod skipped;
 mod work;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -26,6 +32,9 @@ use std::time::{Duration, Instant};
 
 use afterimage::{CodecId, Durability, ErrorKind, Image, Lsn, Options, Store, VerifyDepth};
 use gauge::{Held, Marks};
+use number::number;
+use random::Random;
+use skipped::skipped;
 use work::{Counts, Model, Work, model_of};
 
 /// Where the worker writes, and with which numbers; only set in the worker.
@@ -37,19 +46,6 @@ const STEPS: u64 = 80;
 const JOURNAL_BYTES_MAX: u64 = 32 << 20;
 /// However slow the machine is.
 const MARKS_MIN: usize = 15;
-
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
-        (self.0 >> 33) % bound
-    }
-}
-
-fn number(variable: &str, usual: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
 
 fn options() -> Options {
     Store::options().segment_bytes(256 << 10).checkpoint_every(1 << 20)
@@ -218,7 +214,7 @@ fn check(path: &Path) {
 #[test]
 fn nothing_grows_however_long_it_runs() {
     if Held::now().is_none() {
-        drop(writeln!(std::io::stderr(), "skipped: this system does not tell what is held"));
+        skipped("this system does not tell what is held");
         return;
     }
     let begin = Instant::now();
