@@ -48,7 +48,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use afterimage::{
-    CodecId, Durability, ErrorKind, Image, KeyRange, Lsn, Options, Store, VerifyDepth,
+    CodecId, Durability, ErrorKind, EventSource, Image, KeyRange, Lsn, Options, Store, VerifyDepth,
+    export_state,
 };
 use mount::Mounted;
 use number::number;
@@ -150,6 +151,13 @@ fn fill(directory: &Path, method: afterimage::AppendMethod) {
     assert!(acknowledged > Lsn::ZERO);
     assert_eq!(store.head(), acknowledged, "what was refused is not there");
     assert!(scan(&store) as u64 >= acknowledged.get() - 2, "reading goes on");
+    let mut exported = Vec::new();
+    let records =
+        export_state(&store.snapshot(), &[], EventSource { store: store.id() }, &mut exported)
+            .expect("so does exporting");
+    assert!(records >= acknowledged.get() - 2 && exported.len() > 5000, "{records}");
+    let past = store.snapshot_at(acknowledged.previous()).expect("and looking back");
+    past.digest().expect("all of it is known");
     std::fs::remove_file(&ballast).expect("removed");
     let resumed = put(&store, "again", b"there is room").expect("writing goes on");
     assert_eq!(resumed, acknowledged.next());
