@@ -1,11 +1,12 @@
 //! Every bit of a small store flipped, every byte zeroed, every length, every block lost, doubled
 //! or misplaced, files missing, older or from another store: nothing damaged is ever believed, and
-//! nothing panics.
+//! nothing panics, takes long, or asks for much memory.
 //!
 //! `cargo test` tries a part of it; all of it:
 //! `AFTERIMAGE_SWEEP=all cargo test --release --test sweep -- --nocapture`.
 
 #![expect(
+    clippy::expect_used,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "what was tried is told, and nothing may take for ever"
@@ -13,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use afterimage::testing::sweep::{Damage, Outcome, Sweep};
@@ -70,12 +72,32 @@ fn sweep(closed: bool) {
     }
 }
 
+/// Set in the process that is limited.
+const LIMITED: &str = "AFTERIMAGE_SWEEP_LIMITED";
+/// More memory than this no damage may make anybody ask for; in KiB, with code and stacks.
+const MEMORY_KIB: u64 = 1 << 20;
+
+/// Runs a test of this program again where memory is limited: who asks for more is ended, and the
+/// test fails.
+fn with_little_memory(test: &str, sweep: impl Fn()) {
+    if std::env::var_os(LIMITED).is_some() {
+        return sweep();
+    }
+    let program = std::env::current_exe().expect("the test runs");
+    let script = format!("ulimit -v {MEMORY_KIB} && exec \"$0\" {test} --exact --nocapture");
+    let child = Command::new("sh").args(["-c", &script]).arg(program).env(LIMITED, "1").output();
+    let child = child.expect("a shell");
+    print!("{}", String::from_utf8_lossy(&child.stdout));
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+}
+
 #[test]
 fn damage_of_a_closed_store_is_never_believed() {
-    sweep(true);
+    with_little_memory("damage_of_a_closed_store_is_never_believed", || sweep(true));
 }
 
 #[test]
 fn damage_of_a_store_whose_process_was_killed_is_never_believed() {
-    sweep(false);
+    let name = "damage_of_a_store_whose_process_was_killed_is_never_believed";
+    with_little_memory(name, || sweep(false));
 }
