@@ -2,7 +2,7 @@
 //! around it.
 
 mod doctor;
-mod repair;
+pub(crate) mod repair;
 mod sound;
 
 use std::path::Path;
