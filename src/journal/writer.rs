@@ -478,8 +478,8 @@ fn limit(map: &MapWriter) -> usize {
     usize::try_from(length.saturating_sub(Seal::reserve(length))).unwrap_or(0)
 }
 
-/// Stops the journal, since a part of a frame may have been written. The error does not promise that
-/// nothing was, nor that writing resumes when there is room.
+/// Stops the journal, since a part of a frame may have been written. The error does not promise
+/// that nothing was, nor that writing resumes when there is room.
 fn stop(journal: &Journal, error: Error) -> Error {
     journal.sync.poison(&error);
     if error.kind() == ErrorKind::Full {
