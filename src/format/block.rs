@@ -43,7 +43,8 @@ pub(crate) fn is_intact(bytes: &[u8], place: u64) -> bool {
     crc.is_ok_and(|crc| crc == checksum(bytes, place))
 }
 
-fn checksum(bytes: &[u8], place: u64) -> u32 {
+/// The checksum of a block of these bytes that stands at this place of a file.
+pub(crate) fn checksum(bytes: &[u8], place: u64) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&place.to_le_bytes());
     hasher.update(bytes.get(BLOCK_SHARED..).unwrap_or_default());

@@ -30,6 +30,8 @@ pub(crate) const KEY_BYTES_MAX: usize = 65_536;
 /// Images are 0 to this many bytes.
 pub(crate) const IMAGE_BYTES_MAX: usize = 1 << 30;
 
+/// Two bytes, `back`, previous, collection, both lengths, and one byte of a key.
+pub(crate) const CHANGE_BYTES_MIN: usize = 8;
 /// Two bytes, `back` 5, previous 10, collection 5, schemas 2 x 5, key length 3, lengths 2 x 5.
 pub(crate) const CHANGE_HEADER_BYTES_MAX: usize = 45;
 

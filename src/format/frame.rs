@@ -6,7 +6,7 @@
 //! segment or earlier life never passes. `PREVIOUS_CRC` chains it to the frame before, and stands
 //! in the frame itself, so that a frame behind a hole can still be proved genuine.
 
-use super::change::Change;
+use super::change::{CHANGE_BYTES_MIN, Change};
 use super::cursor::{Cursor, Malformed, Scratch};
 use super::digest::StateDigest;
 use super::metadata::Metadata;
@@ -234,6 +234,10 @@ impl<'a> Frame<'a> {
             .ok_or(Malformed { offset: LENGTH, what: "frame reaches beyond the end" })?;
         if checksum(seed, header.length, bytes) != header.crc {
             return Err(Malformed { offset: CRC, what: "checksum of the frame" });
+        }
+        // A checksum can be forged, and memory is asked for by this number.
+        if header.changes as usize > header.bytes() / CHANGE_BYTES_MIN {
+            return Err(Malformed { offset: CHANGES, what: "number of changes" });
         }
         Ok(Self { header, position, bytes })
     }

@@ -149,6 +149,18 @@ fn frame(position: Position, metadata: &Metadata, changes: &[Change<'_>], seed: 
 }
 
 #[test]
+fn a_frame_that_claims_more_changes_than_it_has_room_for_is_refused() {
+    let (seed, position) = (7, Position::new(1, 128));
+    let bytes = frame(position, &Metadata::default(), &[], seed);
+    let genuine = Frame::verified(&bytes, seed, position).expect("genuine");
+    for (changes, fits) in [(1, true), (7, true), (8, false), (u32::MAX, false)] {
+        let header = FrameHeader { changes, ..genuine.header };
+        let forged = assemble(&header, genuine.payload(), seed);
+        assert_eq!(Frame::verified(&forged, seed, position).is_ok(), fits, "{changes}");
+    }
+}
+
+#[test]
 fn a_watermark_never_claims_more_than_it_knows() {
     let claims = |lsn: u64, durable: u64| {
         let bytes = frame(Position::new(1, 128), &Metadata::default(), &[], 0);

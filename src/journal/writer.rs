@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::Journal;
 use super::prepare::{Full, Keeper, Prepared};
 use super::segment::{Segment, Tail, offset_u32};
-use crate::error::{Error, Result, code};
+use crate::error::{Error, ErrorKind, Result, code};
 use crate::format::change::{Change, ChangeHeader};
 use crate::format::digest::StateDigest;
 use crate::format::frame::{
@@ -154,8 +154,7 @@ impl Writer {
         if self.map.is_beside() {
             let bytes = self.map.pending(start, length);
             if let Err(error) = self.file.write_at(start as u64, bytes) {
-                journal.sync.poison(&error);
-                return Err(error);
+                return Err(stop(journal, error));
             }
         }
         self.map.publish(start + length);
@@ -304,8 +303,7 @@ impl Writer {
             .write_at((start + CRC) as u64, rest)
             .and_then(|()| self.file.write_at((start + LENGTH) as u64, length));
         if let Err(error) = written {
-            journal.sync.poison(&error);
-            return Err(error);
+            return Err(stop(journal, error));
         }
         if header.bytes() >= LARGE_FRAME_BYTES {
             self.large_end = start + header.bytes();
@@ -478,6 +476,16 @@ impl Writer {
 fn limit(map: &MapWriter) -> usize {
     let length = map.map().length() as u64;
     usize::try_from(length.saturating_sub(Seal::reserve(length))).unwrap_or(0)
+}
+
+/// Stops the journal, since a part of a frame may have been written. The error does not promise
+/// that nothing was, nor that writing resumes when there is room.
+fn stop(journal: &Journal, error: Error) -> Error {
+    journal.sync.poison(&error);
+    if error.kind() == ErrorKind::Full {
+        return journal.sync.check().err().unwrap_or(error);
+    }
+    error
 }
 
 fn too_large(length: u64) -> Error {

@@ -454,10 +454,14 @@ impl<'a> Capture<'a> {
         // What is new enters the digest first: what was may still be on its way.
         let mut record = if write.image.is_some() { seed()? } else { None };
         let digest = record.map_or(self.digest, |record| self.digest.with(record, write.image));
-        let before = match head.filter(|head| !head.is_deleted()) {
+        // Of a deleted record, too: where its change stands is written down as well.
+        let before = match head {
             Some(head) => engine.image_at(collection, write.key, head.position)?,
             None => None,
         };
+        if let Some(head) = head.filter(|head| head.is_deleted() != before.is_none()) {
+            return Err(engine.misled(head.position));
+        }
         let op = match (before, write.image) {
             (None, None) => return Ok(()),
             (None, Some(_)) => Op::Create,

@@ -254,8 +254,9 @@ impl Engine {
         Err(self.misled(position))
     }
 
+    /// The index does not lead to the newest change of a record.
     #[cold]
-    fn misled(&self, position: Position) -> Error {
+    pub(crate) fn misled(&self, position: Position) -> Error {
         let what = "index, which leads to another record,";
         match self.journal.change(position) {
             Ok((frame, _)) => {

@@ -18,7 +18,7 @@ use crate::sys::sim::SimDisk;
 use crate::verify::VerifyDepth;
 
 /// Bytes of a block, as disks lose, double and misplace them.
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 
 /// What is done to the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub enum Outcome {
 }
 
 /// A file by its name in the store.
-type File = (PathBuf, Vec<u8>);
+pub(super) type File = (PathBuf, Vec<u8>);
 
 /// A store to be damaged.
 #[derive(Debug)]
@@ -81,8 +81,8 @@ pub struct Sweep {
 
 /// Everything that can be asked of a store, from its first transaction on.
 #[derive(Debug, PartialEq, Eq)]
-struct Logical {
-    transactions: Vec<String>,
+pub(super) struct Logical {
+    pub(super) transactions: Vec<String>,
     records: Vec<String>,
 }
 
@@ -121,6 +121,16 @@ impl Sweep {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.files.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// The files of the store.
+    pub(super) fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// Whether these are the first transactions of the store.
+    pub(super) fn began_with(&self, transactions: &[String]) -> bool {
+        self.expected.transactions.starts_with(transactions)
     }
 
     /// Every damage there is, bits first.
@@ -164,7 +174,8 @@ impl Sweep {
     /// When damage is believed, or opening for writing and for reading do not agree.
     #[must_use]
     pub fn outcome(&self, damage: &Damage, writing: bool) -> Option<Outcome> {
-        let damaged = self.damaged(damage);
+        let mut damaged = self.files.clone();
+        self.apply(damage, &mut damaged);
         if damaged == self.files {
             return None;
         }
@@ -218,10 +229,11 @@ impl Sweep {
         self.files.get(*file).map(|(name, _)| name.as_path())
     }
 
-    fn damaged(&self, damage: &Damage) -> Vec<File> {
-        let mut files = self.files.clone();
+    /// Damages files which are those of the store, or these with other damage already.
+    pub(super) fn apply(&self, damage: &Damage, files: &mut Vec<File>) {
+        let name = |file: usize| self.files.get(file).map(|(name, _)| name);
         let mut change = |file: usize, change: &dyn Fn(&mut Vec<u8>)| {
-            if let Some((_, bytes)) = files.get_mut(file) {
+            for (_, bytes) in files.iter_mut().filter(|(other, _)| name(file) == Some(other)) {
                 change(bytes);
             }
         };
@@ -269,11 +281,10 @@ impl Sweep {
             }
             Damage::Older(file) => match self.named(&self.older, file) {
                 Some(content) => change(file, &|bytes| bytes.clone_from(content)),
-                None => drop(files.remove(file)),
+                None => files.retain(|(other, _)| name(file) != Some(other)),
             },
-            Damage::Missing(file) => drop(files.remove(file)),
+            Damage::Missing(file) => files.retain(|(other, _)| name(file) != Some(other)),
         }
-        files
     }
 
     /// The file of the same name among others.
@@ -308,7 +319,7 @@ fn open(files: &[File], read_only: bool) -> Result<Store> {
 }
 
 impl Logical {
-    fn of(store: &Store) -> Result<Self> {
+    pub(super) fn of(store: &Store) -> Result<Self> {
         let mut transactions = Vec::new();
         for transaction in store.transactions(..)? {
             let transaction = transaction?;

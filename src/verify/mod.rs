@@ -4,7 +4,7 @@
 mod check;
 mod doctor;
 mod ledger;
-mod repair;
+pub(crate) mod repair;
 mod sound;
 
 use std::path::Path;

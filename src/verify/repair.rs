@@ -88,9 +88,19 @@ pub fn repair(
     dry_run: bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<RepairReport> {
+    repair_on(&Options::default(), path.as_ref(), by, dry_run, progress)
+}
+
+/// [`repair`] on the disk of these options.
+pub(crate) fn repair_on(
+    options: &Options,
+    path: &Path,
+    by: &Author,
+    dry_run: bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<RepairReport> {
     // A store is renamed in its parent: `.` has a name there, too.
-    let root = &*std::path::absolute(&path).unwrap_or_else(|_| path.as_ref().to_path_buf());
-    let options = Options::default();
+    let root = &*std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let disk = &*options.disk;
     if !dry_run {
         finish(disk, root)?;
@@ -121,7 +131,7 @@ pub fn repair(
     disk.create_dir(&partial)?;
     let header = create_header(disk, &*options.clock, identity.segment_bytes, forks);
     create_files(disk, &partial, &header)?;
-    let copy = Options::default().durability(Durability::Process).open(&partial)?;
+    let copy = options.clone().durability(Durability::Process).open(&partial)?;
     let mut rebuild = Rebuild { copy: &copy, plan: &plan, by, written: 0 };
     walk(disk, root, &mut |step| match step {
         Step::Transaction(frame) => {

@@ -13,6 +13,10 @@ use crate::journal::segment::offset_u32;
 use crate::lsn::{Lsn, Position};
 use crate::sys::{self, Access, Disk};
 
+/// So many missing files in a row are listed. A file whose number lies further off, perhaps because
+/// somebody renamed it, is looked at all the same.
+const MISSING_FILES_MAX: usize = 4096;
+
 /// Bytes of a journal that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hole {
@@ -58,7 +62,7 @@ pub(super) fn walk(
     let mut walk = Walk { last: Lsn::ZERO, visit };
     let mut expected = 1;
     for number in numbers {
-        for missing in expected..number {
+        for missing in (expected..number).take(MISSING_FILES_MAX) {
             walk.hole(&names::segment(root, missing), missing, 0..u64::MAX, "the file is missing")?;
         }
         expected = number.saturating_add(1);

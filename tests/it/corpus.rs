@@ -46,6 +46,16 @@ fn json_tree() {
 }
 
 #[test]
+fn ops_vs_model() {
+    replay("ops_vs_model", fuzz::ops_vs_model);
+}
+
+#[test]
+fn segment_store() {
+    replay("segment_store", fuzz::segment_store);
+}
+
+#[test]
 fn mutations_of_real_files_do_no_harm() {
     // A fuzzer without coverage: every target sees every golden file with bits flipped.
     let bodies: [fn(&[u8]); 3] = [fuzz::frame_decode, fuzz::segment_recover, fuzz::checkpoint_load];

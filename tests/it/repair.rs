@@ -156,6 +156,19 @@ fn a_segment_that_is_missing_or_has_no_header_loses_what_it_held_and_no_more() {
 }
 
 #[test]
+fn a_segment_renamed_to_a_far_number_is_found_and_exhausts_no_memory() {
+    let place = Place::new();
+    let before = filled(&place);
+    let journal = place.path().join("journal");
+    fs::copy(journal.join("00000002.seg"), journal.join("4294967295.seg")).expect("copied");
+    fs::remove_file(journal.join("00000002.seg")).expect("removed");
+    let dry = repair(place.path(), &Author::default(), true, &mut |_| {}).expect("planned");
+    assert!(dry.holes.len() < 10_000, "{} holes", dry.holes.len());
+    assert_eq!((dry.lost.len(), dry.kept), (1, None));
+    check(&place, &before, &run(&place));
+}
+
+#[test]
 fn an_end_that_was_durable_and_is_gone_is_named() {
     let place = Place::new();
     let before = filled(&place);

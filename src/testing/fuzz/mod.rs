@@ -1,17 +1,36 @@
 //! Bodies of the fuzz targets: any bytes in, no panic, no runaway allocation. `cargo test` replays
 //! the corpora through them on stable.
 
+#![expect(clippy::expect_used, reason = "a broken promise fails the target that uses this")]
+
+mod bytes;
+mod damage;
+mod fixed;
+mod ops;
+
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
 use crate::format::block::Block;
 use crate::format::checkpoint::{CheckpointHeader, DirectoryImage};
 use crate::format::control::Control;
 use crate::format::frame::{Frame, FrameHeader};
+use crate::format::image::{CodecId, Image};
 use crate::format::seal::Seal;
 use crate::format::segment::SegmentHeader;
 use crate::format::store_header::StoreHeader;
 use crate::journal::scan;
 use crate::journal::segment::Tail;
 use crate::lsn::{Lsn, Position};
-use crate::store::{Durability, Options};
+use crate::state::base::Base;
+use crate::state::{Page, State};
+use crate::store::{Author, Durability, Options, Store};
+use crate::sys::mmap::Map;
+use crate::sys::sim::SimDisk;
+use crate::time::Timestamp;
+pub use damage::segment_store;
+pub use ops::ops_vs_model;
 
 /// A frame with all its changes and metadata, as if its checksum had been right.
 pub fn frame_decode(data: &[u8]) {
@@ -34,7 +53,7 @@ pub fn segment_recover(data: &[u8]) {
     drop((header, scan::behind(rest, seed, scan.tail.lsn), scan));
 }
 
-/// A checkpoint: header, and body as if its hash had been right.
+/// A checkpoint: its parts by themselves, and the whole as if its checksums had been right.
 pub fn checkpoint_load(data: &[u8]) {
     let headers = (CheckpointHeader::parse(data), Control::newest(data), StoreHeader::parse(data));
     drop(headers);
@@ -46,22 +65,63 @@ pub fn checkpoint_load(data: &[u8]) {
         let found = keys.map(|key| (block.find(key), block.lower_bound(key)));
         drop((found.collect::<Vec<_>>(), block.is_consistent()));
     }
+    let mut whole = data.to_vec();
+    fixed::checkpoint(&mut whole);
+    load_whole(&whole);
+}
+
+/// Takes a checkpoint into use as opening a store does, and reads all of it.
+fn load_whole(bytes: &[u8]) -> Option<()> {
+    let header = CheckpointHeader::parse(bytes).ok()?;
+    let map = Map::of_bytes(bytes).ok()?;
+    map.advance(bytes.len());
+    let base = Base::new(Path::new("fuzz.ckpt"), Arc::new(map), header).ok()?;
+    let directory = usize::try_from(header.directory).ok().and_then(|start| bytes.get(start..))?;
+    let image = DirectoryImage::access(directory).ok()?;
+    let state = State::from_bases(vec![base]);
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    for collection in image.collections.iter().map(|collection| collection.id.to_native()) {
+        let mut page = Page::new(usize::MAX);
+        for reverse in [false, true] {
+            let read = state.page(collection, everything, reverse, &mut page);
+            drop((read, state.head(collection, &page.last), state.live(collection)));
+            let seek = (Bound::Included(&*page.last.clone()), Bound::Unbounded);
+            drop(state.page(collection, seek, reverse, &mut page));
+        }
+    }
+    drop((state.len(), state.is_equal(&state)));
+    Some(())
 }
 
 /// An import into an empty store on the simulated disk.
 pub fn event_import(data: &[u8]) {
-    let disk = std::sync::Arc::new(crate::sys::sim::SimDisk::default());
+    let disk = Arc::new(SimDisk::default());
     let options = Options::default().segment_bytes(4096).durability(Durability::Process).disk(disk);
     let Ok(store) = options.open("/sim.store") else { return };
     let import = crate::exchange::ImportOptions::default();
     drop(store.import(&mut &*data, &import, &mut |_| {}));
 }
 
-/// The grammar of moments.
+/// The grammar of moments, of a store that has a few.
 pub fn rev_parse(data: &[u8]) {
-    let disk = std::sync::Arc::new(crate::sys::sim::SimDisk::default());
-    let options = Options::default().segment_bytes(4096).disk(disk);
-    if let (Ok(store), Ok(text)) = (options.open("/sim.store"), std::str::from_utf8(data)) {
+    /// Looking changes nothing, so one store does for all inputs.
+    static STORE: OnceLock<Store> = OnceLock::new();
+    let store = STORE.get_or_init(|| {
+        let disk = Arc::new(SimDisk::default());
+        let store = Options::default().segment_bytes(4096).disk(disk).open("/sim.store");
+        let store = store.expect("the disk is sound");
+        for time in [0, 1_795_104_245_123_456].map(Timestamp::from_micros) {
+            let written = store.write(|tx| {
+                tx.at_time(time);
+                tx.put_image("things", b"k", Image::new(b"v", CodecId::Raw))
+            });
+            written.expect("the disk is sound");
+        }
+        let by = Author::default();
+        store.create_point("noon", store.head(), None, &by).expect("the disk is sound");
+        store
+    });
+    if let Ok(text) = std::str::from_utf8(data) {
         drop((store.resolve(text), store.resolve_range(text)));
     }
 }
