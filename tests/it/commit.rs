@@ -449,3 +449,26 @@ fn a_collection_that_another_transaction_makes_meanwhile_did_not_hide_what_was_w
     let report = store.verify(VerifyDepth::Deep, &mut |_| {}).expect("looked");
     assert!(report.valid, "{report:?}");
 }
+
+#[test]
+fn a_store_is_verified_while_segments_are_sealed_under_the_eyes_that_look() {
+    let place = Place::new();
+    let store = Store::options()
+        .segment_bytes(4096)
+        .durability(Durability::Process)
+        .open(place.path())
+        .expect("opened");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 0..400 {
+                put(&store, &format!("k{}", n % 7), &"v".repeat(900));
+            }
+        });
+        let mut depths = [VerifyDepth::Quick, VerifyDepth::Deep].into_iter().cycle();
+        while !writer.is_finished() {
+            let depth = depths.next().unwrap_or_default();
+            let report = store.verify(depth, &mut |_| {}).expect("looked");
+            assert!(report.valid, "{report:?}");
+        }
+    });
+}
