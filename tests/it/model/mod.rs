@@ -30,7 +30,7 @@ type Slot = (usize, Vec<u8>);
 const COLLECTIONS: [&str; 3] = ["rooms", "guests", "Gäste 🛏"];
 const POINTS: [&str; 3] = ["before", "after", "Ostern"];
 /// In debug, some seconds.
-const CASES: u32 = 160;
+const CASES: u32 = 48;
 
 #[derive(Clone, Debug)]
 enum Range {

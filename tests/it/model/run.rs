@@ -354,20 +354,37 @@ impl Run {
         self.open()
     }
 
-    /// Everything once more: beside the writer, after closing, and by the store's own check.
+    /// Everything once more: with the index as it came about, as a reader folds it, from one
+    /// checkpoint, and without any; and by the store's own check.
     pub(super) fn end(mut self) -> Result<Tried, TestCaseError> {
         look::check_all(self.store(), &self.model)?;
-        let (options, path) = self.options();
-        let reader = options.read_only(true).open(path).expect("opened for reading");
-        look::check_all(&reader, &self.model)?;
-        drop(reader);
+        self.check_reader(None)?;
         self.reopen()?;
+        self.checkpoint(false)?;
         look::check_all(self.store(), &self.model)?;
         let report = self.store().verify(VerifyDepth::Deep, &mut |_| {}).expect("looked");
         prop_assert!(report.valid, "{:?}", report);
         self.held.iter().try_for_each(|snapshot| look::check_state(snapshot, &self.model))?;
         self.tried.segments = self.store().stats().segments.len() as u64;
+        self.reopen()?;
+        let checkpoint = self.store().status().expect("status").checkpoint_lsn;
+        prop_assert_eq!(checkpoint, Lsn::new(self.model.head()), "it is used");
+        self.held.clear();
+        self.store = None;
+        if let Files::Real { path, .. } = &self.files {
+            std::fs::remove_dir_all(path.join("state")).expect("removed");
+            std::fs::create_dir(path.join("state")).expect("created");
+            self.check_reader(Some(Lsn::ZERO))?;
+        }
         Ok(self.tried)
+    }
+
+    fn check_reader(&self, checkpoint: Option<Lsn>) -> Checked {
+        let (options, path) = self.options();
+        let reader = options.read_only(true).open(path).expect("opened for reading");
+        let from = reader.status().expect("status").checkpoint_lsn;
+        prop_assert_eq!(from, checkpoint.unwrap_or(from));
+        look::check_all(&reader, &self.model)
     }
 }
 
