@@ -2,6 +2,9 @@
 //! sparse table, then a walk over at most one stretch of frames. The cost does not depend on the
 //! length of the journal, but for a binary search over its segments.
 
+#[cfg(test)]
+use std::cell::Cell;
+
 use super::Journal;
 use super::reader::missing;
 use super::segment::Segment;
@@ -14,7 +17,7 @@ use crate::time::Timestamp;
 #[cfg(test)]
 thread_local! {
     /// How many segments and how many frames this thread has looked at to find something.
-    pub(super) static LOOKED_AT: std::cell::Cell<(u32, u32)> = const { std::cell::Cell::new((0, 0)) };
+    pub(super) static LOOKED_AT: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
 }
 
 impl Journal {

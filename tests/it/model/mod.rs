@@ -258,9 +258,10 @@ fn look() -> impl Strategy<Value = Look> {
         prop::collection::vec(any::<bool>(), 0..40),
     ];
     let of = 0..COLLECTIONS.len();
+    let keys = prop::collection::vec(key(), 0..40);
     prop_oneof![
         4 => (of.clone(), range(), ends).prop_map(|(of, range, ends)| Look::Scan(of, range, ends)),
-        2 => (of, prop::collection::vec(key(), 0..40)).prop_map(|(of, keys)| Look::Records(of, keys)),
+        2 => (of, keys).prop_map(|(of, keys)| Look::Records(of, keys)),
         2 => slot().prop_map(Look::History),
         1 => Just(Look::Collections),
     ]
