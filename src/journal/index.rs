@@ -2,6 +2,9 @@
 //! sparse table, then a walk over at most one stretch of frames. The cost does not depend on the
 //! length of the journal, but for a binary search over its segments.
 
+#[cfg(test)]
+use std::cell::Cell;
+
 use super::Journal;
 use super::reader::missing;
 use super::segment::Segment;
@@ -10,6 +13,12 @@ use crate::format::frame::{Frame, FrameKind};
 use crate::format::seal::TableEntry;
 use crate::lsn::Lsn;
 use crate::time::Timestamp;
+
+#[cfg(test)]
+thread_local! {
+    /// How many segments and how many frames this thread has looked at to find something.
+    pub(super) static LOOKED_AT: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+}
 
 impl Journal {
     /// The frame of this transaction.
@@ -48,6 +57,8 @@ impl Journal {
         let mut found = None;
         while low <= high {
             let middle = low + (high - low) / 2;
+            #[cfg(test)]
+            LOOKED_AT.set((LOOKED_AT.get().0 + 1, LOOKED_AT.get().1));
             match self.occupied_up_to(middle, low) {
                 Some((segment, first)) if before(&first) => {
                     found = Some(segment);
@@ -78,6 +89,8 @@ fn walk<'a>(
     mut on: impl FnMut(&Frame<'a>) -> bool,
 ) -> Result<()> {
     while let Some(frame) = segment.frame(offset)? {
+        #[cfg(test)]
+        LOOKED_AT.set((LOOKED_AT.get().0, LOOKED_AT.get().1 + 1));
         if frame.header.kind == FrameKind::Seal || !on(&frame) {
             break;
         }

@@ -1,9 +1,13 @@
 //! Scanning bytes that a crash or a hostile hand has left.
 
+use super::index::LOOKED_AT;
 use super::scan::{Stop, behind, scan};
 use super::segment::Tail;
 use crate::format::frame::{Frame, FrameHeader, HEADER_BYTES, assemble};
+use crate::format::image::{CodecId, Image};
 use crate::lsn::{Lsn, Position};
+use crate::store::{Durability, Store};
+use crate::time::Timestamp;
 
 /// The first segment of the golden store, with its seal, and its seed.
 fn golden() -> (Vec<u8>, u32) {
@@ -89,4 +93,48 @@ fn looking_behind_a_hole_ends_on_bytes_made_to_last() {
     }
     let found = behind(&hostile, 0, Lsn::ZERO);
     assert_eq!(found.durable, Lsn::new(1), "refusing to cut is the safe answer");
+}
+
+/// The most segments and frames that were looked at to find a transaction, by its number or its
+/// time, in a store of so many, one second after the other.
+fn looked_at(transactions: u64, segment_bytes: u64) -> (u32, u32, u32) {
+    let place = tempfile::tempdir().expect("a directory");
+    let options = Store::options().segment_bytes(segment_bytes).durability(Durability::Process);
+    let store = options.open(place.path().join("x.store")).expect("opened");
+    for n in 1..=transactions {
+        let put = store.write(|tx| {
+            tx.at_time(Timestamp::from_micros(i64::try_from(n).expect("few") * 1_000_000));
+            tx.put_image("things", &[0], Image::new(&[7; 100], CodecId::Raw))
+        });
+        assert_eq!(put.expect("committed").lsn(), Lsn::new(n));
+    }
+    let (mut segments, mut frames) = (0, 0);
+    let mut note = || {
+        segments = LOOKED_AT.get().0.max(segments);
+        frames = LOOKED_AT.replace((0, 0)).1.max(frames);
+    };
+    let ends = (1..=1000).flat_map(|n| [n, transactions + 1 - n]);
+    for lsn in ends.chain((1..=transactions).step_by(97)) {
+        LOOKED_AT.set((0, 0));
+        let found = store.transaction(Lsn::new(lsn)).expect("found").time();
+        note();
+        let by_time = Timestamp::from_micros(found.as_micros() + 999_999);
+        assert_eq!(store.engine.journal.find_time(by_time).expect("found"), Lsn::new(lsn));
+        note();
+    }
+    let count = store.engine.journal.table.newest();
+    (count, segments, frames)
+}
+
+/// Counted and not timed. The stretches of a sparse table are 64 KiB: 250 of these transactions.
+#[test]
+fn accident_a21_a_seek_looks_at_no_more_frames_in_a_longer_journal() {
+    let (few, _, frames_of_short) = looked_at(2_000, 64 << 20);
+    let (many, probes, frames_of_many) = looked_at(20_000, 64 << 10);
+    let (one, _, frames_of_long) = looked_at(20_000, 64 << 20);
+    assert!((few, one) == (1, 1) && many > 50, "{many} segments");
+    assert!(frames_of_short > 100, "it does look at frames: {frames_of_short}");
+    assert!(frames_of_long <= frames_of_short + 1, "{frames_of_long}, of the short one");
+    assert!(frames_of_many <= frames_of_short + 1, "{frames_of_many}, {frames_of_short}");
+    assert!(probes <= many.ilog2() + 1, "{probes} of {many} segments");
 }

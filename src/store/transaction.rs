@@ -379,7 +379,9 @@ impl<'s> Transaction<'s> {
     fn writable(&self, collection: &str, key: &[u8]) -> Result<u32> {
         check_key(key)?;
         match self.engine.catalogue.by_name(collection) {
-            Some(entry) if !entry.is_system() => Ok(entry.id),
+            Some(entry) if !entry.is_system() && self.new_collections.borrow().is_empty() => {
+                Ok(entry.id)
+            }
             Some(_) | None => {
                 check_name(collection)?;
                 Ok(self.collection_id(collection))
@@ -387,12 +389,18 @@ impl<'s> Transaction<'s> {
         }
     }
 
+    /// A collection that did not exist when this transaction named it first keeps its provisional
+    /// id, also when another transaction creates it meanwhile: what was written under one id would
+    /// not be found under the other.
     fn collection_id(&self, name: &str) -> u32 {
-        if let Some(entry) = self.engine.catalogue.by_name(name) {
+        let mut new = self.new_collections.borrow_mut();
+        let known = new.iter().position(|known| known == name);
+        if known.is_none()
+            && let Some(entry) = self.engine.catalogue.by_name(name)
+        {
             return entry.id;
         }
-        let mut new = self.new_collections.borrow_mut();
-        let index = new.iter().position(|known| known == name).unwrap_or_else(|| {
+        let index = known.unwrap_or_else(|| {
             new.push(name.to_owned());
             new.len() - 1
         });

@@ -4,4 +4,5 @@ pub mod crash;
 pub mod fuzz;
 pub mod golden;
 pub mod parts;
+pub mod power;
 pub mod sweep;

@@ -54,10 +54,14 @@ impl Checking<'_> {
         let total = journal.segments().map(|segment| segment.map.published() as u64).sum();
         let mut done = 0;
         let mut chain = [0; 32];
-        for segment in journal.segments() {
+        // The newest first: segments are sealed in their order, also while this looks, so what
+        // stands before a seal that was seen has one by then.
+        let mut segments: Vec<_> = journal.segments().rev().map(|it| (it, it.seal())).collect();
+        segments.reverse();
+        for (segment, seal) in segments {
             (self.progress)(Progress { phase: "seals", done, total, unit: "bytes" });
             done += segment.map.published() as u64;
-            let Some(seal) = segment.seal() else {
+            let Some(seal) = seal else {
                 self.report.changes += unsealed_changes(segment, &mut self.report);
                 continue;
             };

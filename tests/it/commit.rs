@@ -433,3 +433,42 @@ fn a_closed_store_says_so() {
     let reader = Store::options().read_only(true).open(place.path()).expect("open");
     assert_eq!(reader.begin().expect_err("read-only").code().id, code::READ_ONLY.id);
 }
+
+#[test]
+fn a_collection_that_another_transaction_makes_meanwhile_did_not_hide_what_was_written_to_it() {
+    let place = Place::new();
+    let store = place.open();
+    let mut tx = store.begin().expect("begun");
+    tx.put_image("things", b"k", raw(b"1")).expect("put");
+    put(&store, "other", "of the transaction that makes the collection");
+    let own = tx.record("things", b"k").expect("readable").expect("it was put");
+    assert_eq!(own.image().bytes(), b"1");
+    tx.put_image("things", b"k", raw(b"2")).expect("put");
+    assert_eq!(tx.commit().expect("committed").changes(), 1, "one record, one change");
+    assert_eq!(value(&store, "k").as_deref(), Some("2"));
+    let report = store.verify(VerifyDepth::Deep, &mut |_| {}).expect("looked");
+    assert!(report.valid, "{report:?}");
+}
+
+#[test]
+fn a_store_is_verified_while_segments_are_sealed_under_the_eyes_that_look() {
+    let place = Place::new();
+    let store = Store::options()
+        .segment_bytes(4096)
+        .durability(Durability::Process)
+        .open(place.path())
+        .expect("opened");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 0..400 {
+                put(&store, &format!("k{}", n % 7), &"v".repeat(900));
+            }
+        });
+        let mut depths = [VerifyDepth::Quick, VerifyDepth::Deep].into_iter().cycle();
+        while !writer.is_finished() {
+            let depth = depths.next().unwrap_or_default();
+            let report = store.verify(depth, &mut |_| {}).expect("looked");
+            assert!(report.valid, "{report:?}");
+        }
+    });
+}

@@ -8,9 +8,11 @@ use std::path::Path;
 
 use afterimage::{CodecId, Lsn, Store, VerifyDepth};
 
-use crate::common::Place;
+use crate::common::{Place, copy, put};
 
 const GOLDEN: &str = "tests/golden/format-1.store";
+const CHECKPOINT: &str = "state/00000000000000000006.ckpt";
+const HEAD: Lsn = Lsn::new(6);
 
 #[test]
 fn todays_bytes_are_the_golden_bytes() {
@@ -31,18 +33,9 @@ fn todays_bytes_are_the_golden_bytes() {
     }
 }
 
-/// A copy: opening for writing changes files.
-fn copy(place: &Place) {
-    for folder in ["journal", "state"] {
-        fs::create_dir_all(place.path().join(folder)).expect("created");
-    }
-    for name in ["STORE", "CONTROL", "journal/00000001.seg", "journal/00000002.seg"] {
-        fs::copy(Path::new(GOLDEN).join(name), place.path().join(name)).expect("copied");
-    }
-}
-
 fn check(store: &Store) {
     assert_eq!(store.first(), Lsn::new(1));
+    assert!(store.head() >= HEAD);
     let at = |lsn: u64| store.snapshot_at(Lsn::new(lsn)).expect("kept");
     let value = |lsn: u64, collection: &str, key: &[u8]| {
         let snapshot = at(lsn);
@@ -63,17 +56,39 @@ fn check(store: &Store) {
     assert_eq!(first.time().as_micros(), 1_795_104_245_123_456);
 }
 
+/// Each format that was ever released has its store here: a new one without would go unnoticed.
 #[test]
-fn a_store_of_format_1_is_read_and_written_on() {
-    let place = Place::new();
-    copy(&place);
-    check(&place.reader());
-    let store = place.open();
-    assert!(store.notices().is_empty(), "{:?}", store.notices());
-    check(&store);
-    crate::common::put(&store, "new", "value");
-    store.close().expect("closed");
-    check(&place.reader());
-    let report = afterimage::verify(place.path(), VerifyDepth::Deep, &mut |_| {}).expect("looked");
-    assert!(report.valid, "{report:?}");
+fn accident_a16_every_released_format_has_a_golden_store() {
+    for released in 1..=afterimage::FORMAT_VERSION {
+        let golden = Path::new(GOLDEN).with_file_name(format!("format-{released}.store"));
+        assert!(golden.join("STORE").is_file(), "{} is missing", golden.display());
+    }
+}
+
+#[test]
+fn accident_a16_a_store_of_format_1_is_read_and_written_on() {
+    for with_checkpoint in [true, false] {
+        let place = Place::new();
+        // A copy: opening for writing changes files.
+        copy(Path::new(GOLDEN), &place.path());
+        if !with_checkpoint {
+            fs::remove_file(place.path().join(CHECKPOINT)).expect("removed");
+        }
+        let reader = place.reader();
+        assert!(reader.notices().is_empty(), "{:?}", reader.notices());
+        let from = if with_checkpoint { HEAD } else { Lsn::ZERO };
+        assert_eq!(reader.status().expect("status").checkpoint_lsn, from);
+        check(&reader);
+        drop(reader);
+        let store = place.open();
+        assert!(store.notices().is_empty(), "{:?}", store.notices());
+        check(&store);
+        put(&store, "new", "value");
+        store.checkpoint().expect("on top of the old one");
+        store.close().expect("closed");
+        check(&place.reader());
+        let report = afterimage::verify(place.path(), VerifyDepth::Deep, &mut |_| {});
+        let report = report.expect("looked");
+        assert!(report.valid && report.warnings.is_empty(), "{report:?}");
+    }
 }

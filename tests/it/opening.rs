@@ -580,25 +580,6 @@ fn a_file_of_another_store_is_refused() {
 }
 
 #[test]
-fn accident_a21_a_seek_does_not_depend_on_the_length_of_the_journal() {
-    // Counted and not timed: a seek reads the frames of one stretch of 64 KiB at most.
-    let place = Place::new();
-    let store = Store::options()
-        .durability(afterimage::Durability::Process)
-        .open(place.path())
-        .expect("open");
-    for n in 0..20_000_u32 {
-        put(&store, &format!("k{}", n % 100), "some value that is not very long");
-    }
-    for lsn in [1, 2, 9_999, 10_000, 19_999, 20_000] {
-        let found = store.transaction(Lsn::new(lsn)).expect("found");
-        assert!(store.lsn_at(found.time()).expect("found") >= Lsn::new(lsn));
-    }
-    let stats = store.stats();
-    assert!(stats.segments.iter().all(|segment| segment.first_lsn.is_some()));
-}
-
-#[test]
 fn checkpoints_of_many_threads_do_not_spoil_each_other() {
     let place = Place::new();
     let store = Place::options().checkpoint_every(4096).open(place.path()).expect("open");

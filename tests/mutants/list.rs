@@ -17,7 +17,7 @@ const fn mutant(
     Mutant { name, file, from, to }
 }
 
-pub(crate) const MUTANTS: [Mutant; 37] = [
+pub(crate) const MUTANTS: [Mutant; 41] = [
     mutant(
         "a sync is skipped",
         "src/journal/sync.rs",
@@ -234,5 +234,29 @@ pub(crate) const MUTANTS: [Mutant; 37] = [
         "src/verify/repair.rs",
         "holes.iter().any(|hole| hole.held(change.previous))",
         "holes.iter().any(|hole| hole.held(change.previous) && hole.bytes == 1)",
+    ),
+    mutant(
+        "a range that does not hold any more is no conflict",
+        "src/store/commit.rs",
+        "let (bounds, snapshot) = (range.as_bounds(), transaction.snapshot);",
+        "let (bounds, snapshot) = (range.as_bounds(), head);",
+    ),
+    mutant(
+        "a collection that is made meanwhile gets another number",
+        "src/store/transaction.rs",
+        "if known.is_none()\n            && let",
+        "if let",
+    ),
+    mutant(
+        "a time does not include the transaction of that time",
+        "src/journal/index.rs",
+        "let reached = frame.header.time <= time;",
+        "let reached = frame.header.time < time;",
+    ),
+    mutant(
+        "a seek begins with the first frame of the segment",
+        "src/journal/index.rs",
+        "Some((segment, segment.newest_entry(before)?))",
+        "Some((segment, segment.first()?))",
     ),
 ];
