@@ -93,7 +93,7 @@ pub(crate) fn open_for_writing(mould: Mould, clock: &Arc<dyn Clock>) -> Result<O
 /// `salvage` serves what stands before the damage.
 pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool) -> Result<Opened> {
     /// A writer may append between two looks at its files, which can seem like damage.
-    const LOOKS_MAX: usize = 5;
+    const LOOKS_MAX: usize = 20;
     let mut notices = Vec::new();
     let mut look = 1;
     let mut survey = loop {
@@ -104,19 +104,28 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
             }
             read => read?,
         };
-        let live = mould.disk.lock_holder(&mould.root.join(names::LOCK))?.is_some();
+        let is_written = || -> Result<bool> {
+            Ok(mould.disk.lock_holder(&mould.root.join(names::LOCK))?.is_some())
+        };
+        let live = is_written()?;
         let settle = if control.clean || live { Settle::Not } else { Settle::ToRead };
-        let survey = survey(&mould, &control, settle)?;
+        let surveyed = survey(&mould, &control, settle);
+        let is_damaged = match &surveyed {
+            Ok(survey) => matches!(survey.decision, Decision::Damage(_)),
+            Err(error) => error.kind() == ErrorKind::Corrupt,
+        };
+        // Also by one who has come since.
+        if is_damaged && look < LOOKS_MAX && (live || is_written()?) {
+            look += 1;
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            continue;
+        }
+        let survey = surveyed?;
         let Decision::Damage(why) = survey.decision else {
             // Of a live writer's journal the end is often not whole yet.
             notices.extend(survey.hole.filter(|_| !live).map(|hole| unfinished(&survey, hole)));
             break survey;
         };
-        if live && look < LOOKS_MAX {
-            look += 1;
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            continue;
-        }
         let error = damage(&mould, &survey, &control, why);
         if !salvage {
             return Err(error);
