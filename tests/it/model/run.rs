@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::{fs, io};
 
 use afterimage::testing::power::{PowerDisk, checkpoint_layer};
 use afterimage::{
@@ -166,7 +167,8 @@ impl Run {
                     transact::together(&store, model, scripts, now, (order, tried))?;
                 if let Some(seed) = cut {
                     if self.setup.durability == Durability::Sync {
-                        self.promised = self.promised.max(waited);
+                        // What a reader could see is not taken back, either.
+                        self.promised = self.promised.max(waited).max(store.head().get());
                     }
                     drop(tickets);
                     return self.power_cut(*seed);
@@ -328,10 +330,16 @@ impl Run {
         self.held.clear();
         match &mut self.files {
             Files::Real { place, path, copies } => {
-                *copies += 1;
-                let copied = place.beside(&format!("copy-{copies}.store"));
-                copy_dir(path, &copied);
-                *path = copied;
+                // Once more if a file went away meanwhile: a crash would have left it, or the one
+                // that took its place.
+                *path = loop {
+                    *copies += 1;
+                    let copied = place.beside(&format!("copy-{copies}.store"));
+                    match copy_dir(path, &copied) {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        done => break done.map(|()| copied).expect("copied"),
+                    }
+                };
             }
             Files::Simulated(disk) => *disk = disk.kill(),
         }
@@ -372,8 +380,8 @@ impl Run {
         self.held.clear();
         self.store = None;
         if let Files::Real { path, .. } = &self.files {
-            std::fs::remove_dir_all(path.join("state")).expect("removed");
-            std::fs::create_dir(path.join("state")).expect("created");
+            fs::remove_dir_all(path.join("state")).expect("removed");
+            fs::create_dir(path.join("state")).expect("created");
             self.check_reader(Some(Lsn::ZERO))?;
         }
         Ok(self.tried)
@@ -391,19 +399,17 @@ impl Run {
 /// Copies a directory, files before folders and what is newest first: the background threads may
 /// be sealing segments or writing a checkpoint. CONTROL or a checkpoint that is newer than the
 /// journal, or a seal behind a segment that has none, is what no crash can bring about.
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir(to).expect("create");
-    let mut names: Vec<_> = std::fs::read_dir(from)
-        .expect("list")
-        .map(|entry| entry.expect("entry").file_name())
-        .collect();
+fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    let mut names = Vec::new();
+    for entry in fs::read_dir(from)? {
+        names.push(entry?.file_name());
+    }
     names.sort_by(|a, b| b.cmp(a));
     let (folders, files): (Vec<_>, Vec<_>) =
         names.into_iter().partition(|name| from.join(name).is_dir());
     for name in files {
-        std::fs::copy(from.join(&name), to.join(&name)).expect("copy");
+        fs::copy(from.join(&name), to.join(&name))?;
     }
-    for name in folders {
-        copy_dir(&from.join(&name), &to.join(&name));
-    }
+    folders.into_iter().try_for_each(|name| copy_dir(&from.join(&name), &to.join(&name)))
 }
