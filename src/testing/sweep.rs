@@ -60,9 +60,6 @@ pub enum Outcome {
     /// The last transaction, for which nothing vouches, was taken for a write that a crash has
     /// interrupted.
     CutOff,
-    /// With a block or more, everything is gone that vouched for the last transactions: what was
-    /// written since the beacon was.
-    Unvouched,
 }
 
 /// A file by its name in the store.
@@ -202,16 +199,14 @@ impl Sweep {
         }
         let (left, all) = (found.transactions.len(), self.expected.transactions.len());
         let is_prefix = self.expected.transactions.starts_with(&found.transactions);
-        let outcome = if left + 1 == all { Outcome::CutOff } else { Outcome::Unvouched };
-        let is_local = matches!(damage, Damage::Bit(..) | Damage::Byte(..) | Damage::Appended(..));
         assert!(
-            is_prefix && left >= self.beacon && (!is_local || outcome == Outcome::CutOff),
+            is_prefix && left >= self.beacon && left + 1 == all,
             "{damage:?} of {:?} was believed: {left} transactions of {all}, {} vouched for",
             self.file_of(damage),
             self.beacon
         );
-        assert!(!is_local || told, "{damage:?} of {:?} was not told", self.file_of(damage));
-        outcome
+        assert!(told, "{damage:?} of {:?} was not told", self.file_of(damage));
+        Outcome::CutOff
     }
 
     fn file_of(&self, damage: &Damage) -> Option<&Path> {
