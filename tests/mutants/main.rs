@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use list::{MUTANTS, Mutant};
 
 /// Longer than this no run of the suite takes; a mutant that hangs is noticed, too.
-const SECONDS_MAX: &str = "100";
+const SECONDS_MAX: &str = "600";
 
 /// What is copied of the project.
 const PARTS: [&str; 9] = [
