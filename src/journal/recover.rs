@@ -92,15 +92,24 @@ pub(crate) fn open_for_writing(mould: Mould, clock: &Arc<dyn Clock>) -> Result<O
 /// Opens the journal for reading, beside a writer or alone; changes nothing. Of a damaged journal,
 /// `salvage` serves what stands before the damage.
 pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool) -> Result<Opened> {
-    /// A writer may append between two looks at its files, which can seem like damage.
+    /// A writer may append, or seal, between two looks at its files, which can seem like damage.
     const LOOKS_MAX: usize = 5;
+    const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(10);
     let mut notices = Vec::new();
     let mut look = 1;
     let mut survey = loop {
         let control = Beacon::read(&*mould.disk, &mould.root, &mould.identity)?;
         let live = mould.disk.lock_holder(&mould.root.join(names::LOCK))?.is_some();
         let settle = if control.clean || live { Settle::Not } else { Settle::ToRead };
-        let survey = survey(&mould, &control, settle)?;
+        let survey = match survey(&mould, &control, settle) {
+            // A segment that was looked at, and the next one, were sealed before that was.
+            Err(_) if live && look < LOOKS_MAX => {
+                look += 1;
+                std::thread::sleep(LOOK_AGAIN);
+                continue;
+            }
+            surveyed => surveyed?,
+        };
         let Decision::Damage(why) = survey.decision else {
             // Of a live writer's journal the end is often not whole yet.
             notices.extend(survey.hole.filter(|_| !live).map(|hole| unfinished(&survey, hole)));
@@ -108,7 +117,7 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
         };
         if live && look < LOOKS_MAX {
             look += 1;
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(LOOK_AGAIN);
             continue;
         }
         let error = damage(&mould, &survey, &control, why);
