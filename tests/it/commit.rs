@@ -472,3 +472,23 @@ fn a_store_is_verified_while_segments_are_sealed_under_the_eyes_that_look() {
         }
     });
 }
+
+#[test]
+fn a_reader_opens_while_segments_are_sealed_under_its_eyes() {
+    let place = Place::new();
+    let options = Store::options().segment_bytes(4096).durability(Durability::Process);
+    let store = options.open(place.path()).expect("opened");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 0..600 {
+                put(&store, &format!("k{}", n % 7), &"v".repeat(900));
+            }
+        });
+        let mut seen = Lsn::ZERO;
+        while !writer.is_finished() {
+            let head = place.reader().head();
+            assert!(head >= seen, "{head} after {seen}");
+            seen = head;
+        }
+    });
+}
