@@ -110,12 +110,13 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
         let live = is_written()?;
         let settle = if control.clean || live { Settle::Not } else { Settle::ToRead };
         let surveyed = survey(&mould, &control, settle);
-        let is_damaged = match &surveyed {
+        let seems_wrong = match &surveyed {
             Ok(survey) => matches!(survey.decision, Decision::Damage(_)),
-            Err(error) => error.kind() == ErrorKind::Corrupt,
+            // A file may have been sealed or removed meanwhile.
+            Err(_) => true,
         };
-        // Also by one who has come since.
-        if is_damaged && look < LOOKS_MAX && (live || is_written()?) {
+        // Also by a writer that has come since.
+        if seems_wrong && look < LOOKS_MAX && (live || is_written()?) {
             look += 1;
             std::thread::sleep(std::time::Duration::from_millis(10));
             continue;
