@@ -499,7 +499,9 @@ pub(crate) fn preview(
     transaction: &Transaction<'_>,
 ) -> Result<Vec<(String, Vec<u8>, Op)>> {
     let names = resolve(engine, transaction)?;
-    validate(engine, transaction, &names, engine.state().lsn)?;
+    // Not held while it validates, which looks again: a writer that waits would be between the two.
+    let newest = engine.state().lsn;
+    validate(engine, transaction, &names, newest)?;
     let mut capture = Capture { changes: Vec::new(), digest: StateDigest::default() };
     let (mut writes, mut heads) = (transaction.writes().iter(), Vec::new());
     look_up(engine, &names, writes.clone(), &mut heads)?;

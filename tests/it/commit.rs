@@ -1,6 +1,7 @@
 //! Commits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use afterimage::{
@@ -489,6 +490,32 @@ fn a_reader_opens_while_segments_are_sealed_under_its_eyes() {
             let head = place.reader().head();
             assert!(head >= seen, "{head} after {seen}");
             seen = head;
+        }
+    });
+}
+
+/// Whoever looks twice under one lock waits for the one who waits for the first look.
+#[test]
+fn a_preview_beside_checkpoints_does_not_wait_for_itself() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, "k", "v");
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..300 {
+                put(&store, &format!("other-{n}"), "v");
+                store.checkpoint().expect("written");
+            }
+            is_done.store(true, Ordering::SeqCst);
+        });
+        while !is_done.load(Ordering::SeqCst) {
+            let mut tx = store.begin().expect("begun");
+            for n in 0..50 {
+                tx.record("things", format!("k{n}").as_bytes()).expect("read");
+            }
+            tx.put_image("things", b"k", raw(b"w")).expect("put");
+            assert_eq!(tx.preview().expect("no conflict").len(), 1);
         }
     });
 }
