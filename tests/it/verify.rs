@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use afterimage::{Lsn, VerifyDepth, VerifyReport, code, verify, verify_incremental};
 
-use crate::common::{Place, put};
+use crate::common::{Place, copy, put};
 
 const EVER: Duration = Duration::MAX;
 
@@ -132,4 +132,22 @@ fn a_ledger_that_is_not_what_was_written_is_none() {
     let report = incremental(&place, VerifyDepth::Quick, EVER);
     assert!(report.valid && report.warnings.len() == 1, "{report:?}");
     assert_eq!(report.head_lsn, Lsn::new(60));
+}
+
+#[test]
+fn a_segment_of_the_same_number_and_length_is_not_taken_for_the_one_that_was_verified() {
+    let (place, other) = (Place::new(), Place::new());
+    fill(&place, 100);
+    copy(&place.path(), &other.path());
+    let common = incremental(&place, VerifyDepth::Deep, EVER).skipped_segments
+        + incremental(&place, VerifyDepth::Deep, EVER).skipped_segments;
+    // Two ways on from the same past, as after a copy that was made by hand.
+    fill(&place, 200);
+    fill(&other, 300);
+    let whole = incremental(&place, VerifyDepth::Deep, EVER);
+    assert!(whole.valid && incremental(&place, VerifyDepth::Deep, EVER).skipped_segments > common);
+    fs::copy(place.path().join("VERIFIED"), other.path().join("VERIFIED")).expect("copied");
+    let report = incremental(&other, VerifyDepth::Deep, EVER);
+    assert!(report.valid, "{report:?}");
+    assert_eq!(report.skipped_segments, common);
 }
