@@ -495,7 +495,10 @@ pub(crate) fn preview(
     transaction: &Transaction<'_>,
 ) -> Result<Vec<(String, Vec<u8>, Op)>> {
     let names = resolve(engine, transaction)?;
-    validate(engine, transaction, &names, engine.state().lsn)?;
+    // By itself: whoever waits to change the state lets no second reader in, and to hold the state
+    // while it is read again is to wait for oneself.
+    let head = engine.state().lsn;
+    validate(engine, transaction, &names, head)?;
     let mut capture = Capture { changes: Vec::new(), digest: StateDigest::default() };
     let (mut writes, mut heads) = (transaction.writes().iter(), Vec::new());
     look_up(engine, &names, writes.clone(), &mut heads)?;

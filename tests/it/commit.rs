@@ -492,3 +492,23 @@ fn a_reader_opens_while_segments_are_sealed_under_its_eyes() {
         }
     });
 }
+
+#[test]
+fn a_preview_beside_commits_does_not_wait_for_ever() {
+    let place = Place::new();
+    let store = place.open();
+    let first = put(&store, "mine", "1");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 0..3000 {
+                put(&store, "other", &n.to_string());
+            }
+        });
+        let mut tx = store.begin().expect("begun");
+        tx.expect_record_lsn("things", b"mine", first).expect("noted");
+        tx.put_image("things", b"mine", raw(b"2")).expect("put");
+        while !writer.is_finished() {
+            assert_eq!(tx.preview().expect("as expected").len(), 1);
+        }
+    });
+}
