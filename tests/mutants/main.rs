@@ -1,4 +1,4 @@
-//! The tests are tested: the engine is broken on purpose in thirty ways, and each must be noticed.
+//! The tests are tested: the engine is broken on purpose in many ways, and each must be noticed.
 //!
 //! `cargo test` only looks whether each still fits the sources. Breaking them, one after the other,
 //! in a copy of the project, takes a quarter of an hour:
