@@ -30,7 +30,7 @@ type Slot = (usize, Vec<u8>);
 const COLLECTIONS: [&str; 3] = ["rooms", "guests", "Gäste 🛏"];
 const POINTS: [&str; 3] = ["before", "after", "Ostern"];
 /// In debug, some seconds.
-const CASES: u32 = 48;
+const CASES: u32 = 80;
 
 #[derive(Clone, Debug)]
 enum Range {
