@@ -99,8 +99,8 @@ fn a_snapshot_is_whole_while_checkpoints_replace_the_index_under_it() {
         committed.expect("written");
     };
     write(0);
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let is_done = || done.load(std::sync::atomic::Ordering::Relaxed);
+    let done = AtomicBool::new(false);
+    let is_done = || done.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_done() {
@@ -123,7 +123,7 @@ fn a_snapshot_is_whole_while_checkpoints_replace_the_index_under_it() {
             });
         }
         (1..150).for_each(write);
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        done.store(true, Ordering::Relaxed);
     });
     assert!(store.notices().is_empty(), "{:?}", store.notices());
 }
@@ -346,7 +346,7 @@ struct Jumping(std::sync::atomic::AtomicI64);
 
 impl Clock for Jumping {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(std::sync::atomic::Ordering::SeqCst))
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -358,7 +358,7 @@ fn accident_a20_commit_times_never_go_back_when_the_clock_does() {
     let store = Place::options().clock(shared).open(place.path()).expect("open");
     let mut times = Vec::new();
     for now in [1000, 5000, 2000, 4000, 6000] {
-        clock.0.store(now, std::sync::atomic::Ordering::SeqCst);
+        clock.0.store(now, Ordering::SeqCst);
         let lsn = put(&store, "a", "v");
         times.push(store.transaction(lsn).expect("kept").time().as_micros());
     }
