@@ -42,6 +42,10 @@ impl DiskFile for Device {
         Ok(0)
     }
 
+    fn tells_holes(&self) -> bool {
+        false
+    }
+
     fn read_at(&self, _offset: u64, _buffer: &mut [u8]) -> Result<usize> {
         Ok(0)
     }
