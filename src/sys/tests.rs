@@ -7,7 +7,7 @@ use super::mmap::Map;
 #[cfg(not(miri))]
 use super::mmap::PAGE_BYTES;
 #[cfg(not(miri))]
-use super::watch::{Vanished, touch, watch};
+use super::watch::{Span, Vanished, touch, watch};
 
 fn map(length: usize) -> Arc<Map> {
     Arc::new(Map::beside(length).expect("memory"))
@@ -149,4 +149,41 @@ fn bytes_that_are_gone_end_who_is_not_watched() {
     // Watched first: what that leaves in the place of the page is no page, either.
     assert_eq!(watch(map.span(), || touch(map.bytes())), Err(Vanished));
     touch(map.bytes());
+}
+
+/// As the handler of the signal does where a disk can't read two pages with a sound one between.
+#[test]
+#[cfg(not(miri))]
+fn a_page_between_two_that_are_gone_stays() {
+    let map = Map::of_bytes(&vec![7; 5 * PAGE_BYTES]).expect("memory");
+    map.advance(5 * PAGE_BYTES);
+    let start = map.bytes().as_ptr().addr();
+    let lost = watch(map.span(), || {
+        for page in [1, 3, 4] {
+            let start = start + page * PAGE_BYTES;
+            let page = Span { start, end: start + PAGE_BYTES };
+            assert!(super::watch::lose(start, page, |_| true));
+        }
+    });
+    assert_eq!(lost, Err(Vanished));
+    let is_there = |page: usize| {
+        let bytes = map.load(page * PAGE_BYTES, PAGE_BYTES).expect("published");
+        watch(map.span(), || bytes.iter().all(|byte| *byte == 7))
+    };
+    assert_eq!((is_there(0), is_there(2)), (Ok(true), Ok(true)));
+    assert_eq!([1, 3, 4].map(is_there), [Err(Vanished); 3]);
+}
+
+#[test]
+#[cfg(not(miri))]
+fn what_is_lost_inside_is_lost_to_who_watches_around_it() {
+    let map = Map::of_bytes(&[7; 2 * PAGE_BYTES]).expect("memory");
+    map.advance(2 * PAGE_BYTES);
+    let start = map.bytes().as_ptr().addr();
+    let page = Span { start, end: start + PAGE_BYTES };
+    let lost = watch(map.span(), || {
+        assert!(super::watch::lose(start, page, |_| true));
+        assert_eq!(watch(map.span(), || ()), Err(Vanished));
+    });
+    assert_eq!(lost, Err(Vanished));
 }

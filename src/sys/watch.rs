@@ -25,7 +25,7 @@ const ATTEMPTS_MAX: u32 = 100;
 thread_local! {
     /// What the thread touches.
     static WATCHED: Cell<Span> = const { Cell::new(NOTHING) };
-    /// What of it was found gone, from the first page to behind the last one.
+    /// What of it was found gone last: pages that lie side by side.
     static GONE: Cell<Span> = const { Cell::new(NOTHING) };
 }
 
@@ -123,7 +123,8 @@ impl Drop for Watching {
     fn drop(&mut self) {
         let is_whole = lost_nothing();
         WATCHED.set(self.outer);
-        if !is_whole {
+        // Who watches around this one has lost it, too, and is to know.
+        if !is_whole && self.outer.end == NOTHING.end {
             forget_gone();
         }
     }
@@ -159,8 +160,15 @@ pub(super) fn lose(address: usize, page: Span, replace: impl Fn(Span) -> bool) -
     watched.lost_pages().fetch_add(1, Ordering::SeqCst);
     LOST_PAGES.fetch_add(1, Ordering::SeqCst);
     GONE.set(match GONE.get() {
-        Span { end: 0, .. } => page,
-        known => Span { start: known.start.min(page.start), end: known.end.max(page.end) },
+        known if page.end == known.start => Span { start: page.start, end: known.end },
+        known if page.start == known.end => Span { start: known.start, end: page.end },
+        known => {
+            // What lies between is there, and stays.
+            if known.end != NOTHING.end {
+                make_hole(known);
+            }
+            page
+        }
     });
     replace(page)
 }
