@@ -14,6 +14,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a broken promise fails the test")]
 
+#[path = "../kit/copy.rs"]
+mod copy;
 mod rules;
 #[path = "../kit/skipped.rs"]
 mod skipped;
@@ -29,6 +31,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
 
 use afterimage::{AppendMethod, Author, CodecId, Image, Lsn, Options, Store, Ticket};
+use copy::copy;
 use skipped::skipped;
 use trace::{Call, What};
 
@@ -238,19 +241,6 @@ fn run(place: &Path, part: &str) -> Vec<Call> {
     let mut command = Command::new(std::env::current_exe().expect("the test runs"));
     command.args(["worker", "--exact", "--nocapture", "--test-threads=1"]);
     trace::run(command.env(PART, part).env(PLACE, place), place)
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("created");
-    for entry in std::fs::read_dir(from).expect("listed") {
-        let path = entry.expect("an entry").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).expect("copied");
-        }
-    }
 }
 
 /// The newest file of a directory, by its name, open for writing, with its bytes.

@@ -1,7 +1,6 @@
 //! What several modules need.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use afterimage::{CodecId, Image, Options, Store};
 use tempfile::TempDir;
@@ -39,20 +38,6 @@ impl Place {
 
     pub(crate) fn reader(&self) -> Store {
         Store::options().read_only(true).open(self.path()).expect("the store opens for reading")
-    }
-}
-
-/// Copies a directory with all that is in it.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("created");
-    for entry in fs::read_dir(from).expect("listed") {
-        let path = entry.expect("an entry").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).expect("copied");
-        }
     }
 }
 

@@ -14,7 +14,8 @@ use afterimage::{
 };
 use serde_json::Value;
 
-use crate::common::{Place, copy, put};
+use crate::common::{Place, put};
+use crate::copy::copy;
 use crate::skipped::skipped;
 
 const NOBODY: u32 = 65_534;

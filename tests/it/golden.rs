@@ -8,7 +8,8 @@ use std::path::Path;
 
 use afterimage::{CodecId, Lsn, Store, VerifyDepth};
 
-use crate::common::{Place, copy, put};
+use crate::common::{Place, put};
+use crate::copy::copy;
 
 const GOLDEN: &str = "tests/golden/format-1.store";
 const CHECKPOINT: &str = "state/00000000000000000006.ckpt";

@@ -7,6 +7,8 @@
 )]
 
 mod common;
+#[path = "../kit/copy.rs"]
+mod copy;
 #[path = "../kit/skipped.rs"]
 mod skipped;
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use afterimage::{ErrorKind, KeyRange, Lsn, Store, VerifyDepth, code, verify};
 
-use crate::common::{Place, copy, put, raw, value};
+use crate::common::{Place, put, raw, value};
+use crate::copy::copy;
 
 #[test]
 fn a_store_that_was_dropped_while_a_checkpoint_was_due_can_be_opened_at_once() {
@@ -46,30 +47,17 @@ fn a_segment_without_a_transaction_hides_none_behind_it() {
     for _ in 0..5 {
         // Dropping CONTROL's clean mark: as after a kill, recovery seals an empty segment.
         let store = place.open();
-        let copy = place.beside("copy.store");
-        copy_dir(&place.path(), &copy);
+        let copied = place.beside("copy.store");
+        copy(&place.path(), &copied);
         drop(store);
         fs::remove_dir_all(place.path()).expect("removed");
-        copy_dir(&copy, &place.path());
-        fs::remove_dir_all(&copy).expect("removed");
+        copy(&copied, &place.path());
+        fs::remove_dir_all(&copied).expect("removed");
     }
     let store = place.open();
     for n in 0..50 {
         let lsn = put(&store, "k", &"x".repeat(n * 100));
         assert_eq!(store.transaction(lsn).expect("found").lsn(), lsn);
-    }
-}
-
-fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
-    fs::create_dir(to).expect("created");
-    for entry in fs::read_dir(from).expect("listed") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copied");
-        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use afterimage::{Author, ErrorKind, Lsn, RepairReport, Store, VerifyDepth, code, repair, verify};
 
-use crate::common::{Place, copy, put, value};
+use crate::common::{Place, put, value};
+use crate::copy::copy;
 
 /// What a transaction did, as far as a repair must keep it.
 fn describe(store: &Store, lsn: Lsn) -> String {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use afterimage::{Lsn, VerifyDepth, VerifyReport, code, verify, verify_incremental};
 
-use crate::common::{Place, copy, put};
+use crate::common::{Place, put};
+use crate::copy::copy;
 
 const EVER: Duration = Duration::MAX;
 
