@@ -38,8 +38,14 @@ pub(crate) trait Peer: Send + Sync {
     fn load(&self, rows: &[Row]) -> Outcome<()>;
     /// One get as an application would write it; says whether there was a record.
     fn get(&self, key: &Key, seen: Seen<'_>) -> Outcome<bool>;
-    /// Gets one by one, but all in one snapshot or read transaction.
-    fn get_many(&self, keys: &[Key], seen: Seen<'_>) -> Outcome<()>;
+    /// Gets one by one, but all in one snapshot or read transaction; without these, if the engine
+    /// has none.
+    fn get_many(&self, keys: &[Key], seen: Seen<'_>) -> Outcome<()> {
+        for key in keys {
+            self.get(key, seen)?;
+        }
+        Ok(())
+    }
     /// One call for all keys; `false` if the engine has none.
     fn multi_get(&self, _keys: &[Key], _seen: Seen<'_>) -> Outcome<bool> {
         Ok(false)

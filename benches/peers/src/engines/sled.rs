@@ -73,14 +73,6 @@ impl Peer for Sled {
         Ok(found.is_some())
     }
 
-    /// There are no snapshots: the same as one by one.
-    fn get_many(&self, keys: &[Key], seen: Seen<'_>) -> Outcome<()> {
-        for key in keys {
-            self.get(key, seen)?;
-        }
-        Ok(())
-    }
-
     fn scan(&self, from: Option<&Key>, limit: usize, seen: Seen<'_>) -> Outcome<()> {
         let from = from.map_or(Bound::Unbounded, Bound::Included);
         for row in self.database().range::<Key, _>((from, Bound::Unbounded)).take(limit) {
