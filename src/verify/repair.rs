@@ -114,6 +114,9 @@ pub(crate) fn repair_on(
         Ok(control) => plan.lose_up_to(control.durable_lsn),
         Err(error) => plan.holes.push(unreadable(&root.join(names::CONTROL), &error)),
     }
+    if plan.holes.is_empty() && plan.gaps.is_empty() {
+        plan.holes.extend(refusal(options, root));
+    }
     let mut report = plan.report(root);
     if dry_run || (report.holes.is_empty() && report.lost.is_empty()) {
         return Ok(report);
@@ -205,6 +208,14 @@ fn identity(disk: &dyn Disk, root: &Path) -> Result<(StoreHeader, Option<Hole>)>
     let segment_bytes = Options::default().segment_bytes;
     let SegmentHeader { store, timeline, created, .. } = header;
     Ok((StoreHeader { store, timeline, segment_bytes, created, forks: Vec::new() }, Some(hole)))
+}
+
+/// Why a store does not open of which all that can be told is there: where it ends, it was cut.
+fn refusal(options: &Options, root: &Path) -> Option<Hole> {
+    let refused = options.clone().read_only(true).open(root).err();
+    let error = refused.filter(|error| error.kind() == ErrorKind::Corrupt)?;
+    let path = error.place().path.clone().unwrap_or_else(|| root.to_path_buf());
+    Some(unreadable(&path, &error))
 }
 
 /// A file that says nothing any more, though all of the journal may be there.

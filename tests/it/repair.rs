@@ -329,3 +329,18 @@ fn a_store_without_its_beacon_is_made_anew_with_everything() {
         check(&place, &before, &report);
     }
 }
+
+#[test]
+fn a_store_that_does_not_open_is_repaired_also_where_no_transaction_is_known_to_be_lost() {
+    let place = Place::new();
+    let before = filled(&place);
+    let last = fs::read_dir(place.path().join("journal")).expect("listed").count();
+    let path = place.path().join(format!("journal/{last:08}.seg"));
+    let bytes = fs::read(&path).expect("read");
+    let used = bytes.iter().rposition(|byte| *byte != 0).expect("frames") + 1;
+    fs::write(&path, &bytes[..used + 8]).expect("cut behind the last frame");
+    assert_eq!(place.open_result().expect_err("cut").code().id, code::JOURNAL_INCOMPLETE.id);
+    let report = run(&place);
+    assert_eq!((report.holes.len(), report.lost.len(), report.transactions), (1, 0, 41));
+    check(&place, &before, &report);
+}
