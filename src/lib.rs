@@ -37,6 +37,7 @@ mod store;
 mod exchange;
 mod history;
 mod projection;
+mod recovery;
 mod verify;
 
 #[cfg(any(test, feature = "testing"))]
@@ -53,13 +54,11 @@ pub use format::digest::StateDigest;
 pub use format::image::{CodecId, Image, Op, OwnedImage, UnknownCodec};
 pub use format::metadata::Metadata;
 pub use format::store_header::Fork;
-pub use history::{
-    BlameLine, FieldChange, Log, LogEntry, LogQuery, RecordDiff, RestorePlan, RestoreReport,
-    field_changes,
-};
+pub use history::{BlameLine, FieldChange, Log, LogEntry, LogQuery, RecordDiff, field_changes};
 pub use journal::recover::Notice;
 pub use lsn::Lsn;
 pub use projection::{Runner, RunnerState};
+pub use recovery::{RestorePlan, RestoreReport};
 pub use store::*;
 pub use time::{Clock, SystemClock, Timestamp};
 pub use verify::{

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library and their layers. A module imports only from lower layers; modules of the
 /// same layer do not know each other, except those of layer 0, which are plain data.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 16] = [
     ("error", 0),
     ("lsn", 0),
     ("time", 0),
     ("json", 1),
     ("format", 1),
+    ("filter", 2),
     ("sys", 2),
     ("journal", 3),
     ("state", 3),
@@ -22,7 +23,8 @@ const LAYERS: [(&str, u8); 14] = [
     ("exchange", 6),
     ("history", 6),
     ("verify", 6),
-    ("testing", 7),
+    ("recovery", 7),
+    ("testing", 8),
 ];
 
 const CODE_LINES_MAX: usize = 500;
