@@ -243,4 +243,8 @@ codes! {
         "confirmation is needed and there is no terminal",
         "The command removes something and asks before it does; nobody is there to answer.",
         "look at what it would do with --dry-run, then give --yes" }
+    POINT_PROTECTED = Code { id: "AF0055", Conflict,
+        "the restore point is protected",
+        "Somebody said that it must stay, so it is not deleted along with others or by mistake.",
+        "if it may go, end that with `afterimage point unprotect NAME`, then delete it" }
 }

@@ -54,7 +54,10 @@ pub use options::{
 };
 pub(crate) use partial::remove_partial;
 pub use past::{ChangeView, ChangeViews, History, TransactionView, Transactions, Version};
-pub use points::RestorePoint;
+pub use points::{
+    AUTOMATIC_POINTS_KEPT, PRE_MIGRATION_DAYS_KEPT, PRE_MIGRATION_POINTS_KEPT, PointKind,
+    PointOptions, RestorePoint,
+};
 pub use projection::Projection;
 pub use record::{Record, Scan};
 pub use snapshot::Snapshot;

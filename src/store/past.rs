@@ -3,10 +3,10 @@
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
+use super::Store;
 use super::catalogue::{Catalogue, Entry};
 use super::collection::{Collection, check_key};
 use super::engine::Engine;
-use super::{Store, record};
 use crate::error::{Error, Result, code};
 use crate::format::change::Change;
 use crate::format::cursor::Malformed;
@@ -399,17 +399,22 @@ fn metadata(journal: &Journal, frame: &Frame<'_>) -> Result<Metadata> {
     frame.metadata().map_err(|malformed: Malformed| journal.damaged(frame, malformed))
 }
 
-/// The record's newest published version, for callers that need metadata too.
-pub(crate) fn newest<'a>(
-    engine: &'a Engine,
+/// When and by whom a record that exists at `until` was created, however often it was changed.
+pub(crate) fn creation(
+    engine: &Engine,
     collection: u32,
     key: &[u8],
-) -> Result<Option<(record::Record<'a>, Metadata)>> {
-    match record::read(engine, collection, key, engine.visible())? {
-        Some(record) => {
-            let frame = engine.journal.find(record.lsn())?;
-            Ok(Some((record, metadata(&engine.journal, &frame)?)))
+    until: Lsn,
+) -> Result<(Timestamp, Metadata)> {
+    let head = engine.index(|state| state.head(collection, key))?;
+    let next = head.map_or(Position::NONE, |head| head.position);
+    let mut found = (Timestamp::default(), Metadata::default());
+    for version in (History { engine, next, until }) {
+        let version = version?;
+        found = (version.time, version.metadata);
+        if version.before.is_none() {
+            break;
         }
-        None => Ok(None),
     }
+    Ok(found)
 }

@@ -271,8 +271,11 @@ impl<'s> Transaction<'s> {
     /// # Errors
     /// `Invalid` for a bad name or key; `Corrupt` if it can't be read.
     pub fn record(&self, collection: &str, key: &[u8]) -> Result<Option<Record<'_>>> {
-        let slot = self.slot(collection, key)?;
-        if let Some(write) = self.writes.get(slot.collection, key) {
+        self.record_in(self.slot(collection, key)?)
+    }
+
+    fn record_in(&self, slot: Slot) -> Result<Option<Record<'_>>> {
+        if let Some(write) = self.writes.get(slot.collection, &slot.key) {
             return Ok(write.image.map(|image| Record {
                 key: write.key,
                 image,
@@ -319,6 +322,12 @@ impl<'s> Transaction<'s> {
     /// Gives the transaction up; so does dropping it.
     pub fn rollback(self) {
         drop(self);
+    }
+
+    /// Reads a record of one of the store's own collections.
+    pub(crate) fn system_record(&self, collection: u32, key: &[u8]) -> Result<Option<Record<'_>>> {
+        check_key(key)?;
+        self.record_in(Slot { collection, key: key.to_vec() })
     }
 
     /// Writes a record of one of the store's own collections.

@@ -176,6 +176,59 @@ fn reading_the_past_on_the_command_line() {
 }
 
 #[test]
+fn names_of_moments_are_annotated_protected_and_forgotten() {
+    let cli = Cli::new();
+    cli.ok(&["put", "guests/a", "1"]);
+    cli.ok(&["point", "create", "opening", "0"]);
+    cli.ok(&["point", "create", "closing", "1", "--note", "books", "--protect"]);
+    let head = cli.json(&["status"])["head_lsn"].clone();
+    let dry_runs: [&[&str]; 5] = [
+        &["point", "create", "other"],
+        &["point", "annotate", "closing", "--note", "x"],
+        &["point", "protect", "opening"],
+        &["point", "unprotect", "closing"],
+        &["point", "delete", "opening"],
+    ];
+    for args in dry_runs {
+        let mut args = args.to_vec();
+        args.push("--dry-run");
+        assert!(cli.ok(&args).starts_with("would "), "{args:?}");
+        assert_eq!(cli.json(&args)["dry_run"], true, "{args:?}");
+    }
+    assert_eq!(cli.json(&["status"])["head_lsn"], head);
+    cli.ok(&["point", "annotate", "closing", "--set", "ticket=F=1", "--set", "a=b"]);
+    let by = cli.json(&["point", "annotate", "closing", "--unset", "a", "--actor", "eve"]);
+    let log: Value = serde_json::from_str(&cli.ok(&["log", "--system", "-n", "1", "--json"]))
+        .expect("one event");
+    let written = (&log["transaction"]["lsn"], &log["transaction"]["actor"]);
+    assert_eq!(written, (&by["lsn"], &"eve".into()));
+    let listed = cli.ok(&["point", "list", "--json"]);
+    let points: Vec<Value> =
+        listed.lines().map(|line| serde_json::from_str(line).expect("a point")).collect();
+    let names: Vec<_> = points.iter().map(|point| point["name"].as_str()).collect();
+    assert_eq!(names, [Some("closing"), Some("opening")], "newest moment first");
+    assert_eq!(points[0]["annotations"], serde_json::json!({"ticket": "F=1"}));
+    assert_eq!((&points[0]["kind"], &points[0]["protected"]), (&"manual".into(), &true.into()));
+    assert_eq!((&points[0]["note"], &points[0]["actor"]), (&"books".into(), &"tester".into()));
+    assert!(cli.ok(&["point", "list"]).contains("manual, protected"));
+    assert_eq!(cli.ok(&["point", "list", "--limit", "1", "--json"]).lines().count(), 1);
+    assert_eq!(cli.ok(&["point", "list", "--kind", "auto", "--json"]), "");
+    for (args, exit, code) in [
+        (&["point", "delete", "opening", "closing", "--yes"][..], 17, "AF0055"),
+        (&["point", "delete", "opening", "none", "--yes"], 10, "AF0028"),
+        (&["point", "protect", "none"], 10, "AF0028"),
+        (&["point", "annotate", "closing", "--set", "x"], 2, "AF0047"),
+        (&["point", "annotate", "closing", "--set", "=x"], 2, "AF0043"),
+        (&["point", "annotate", "closing"], 2, "AF0047"),
+    ] {
+        assert_eq!(cli.fails(args), (exit, code.to_owned()), "{args:?}");
+    }
+    cli.ok(&["point", "unprotect", "closing"]);
+    cli.ok(&["point", "delete", "opening", "closing", "--yes"]);
+    assert_eq!(cli.ok(&["point", "list", "--json"]), "");
+}
+
+#[test]
 fn restore_export_import_and_verify_agree() {
     let cli = Cli::new();
     for n in 1..=5 {

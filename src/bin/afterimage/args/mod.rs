@@ -16,7 +16,9 @@ pub(crate) use data::{CollectionsArgs, DeleteArgs, GetArgs, InitArgs, PutArgs, S
 pub(crate) use exchange::{DurabilityArg, ExportArgs, Format, ImportArgs};
 pub(crate) use meta::{BenchArgs, CompletionsArgs, DemoArgs, ExplainArgs, ManArgs};
 pub(crate) use past::{BlameArgs, DiffArgs, LogArgs, OpArg, ShowArgs};
-pub(crate) use recovery::{PointCommand, RestoreArgs};
+pub(crate) use recovery::{
+    PointAnnotateArgs, PointCommand, PointKindArg, PointListArgs, RestoreArgs,
+};
 
 /// An embedded storage engine that never forgets.
 #[derive(Debug, Parser)]
