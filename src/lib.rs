@@ -58,7 +58,11 @@ pub use history::{BlameLine, FieldChange, Log, LogEntry, LogQuery, RecordDiff, f
 pub use journal::recover::Notice;
 pub use lsn::Lsn;
 pub use projection::{Runner, RunnerState};
-pub use recovery::{RestorePlan, RestoreReport};
+pub use recovery::{
+    Condition, NotUndone, OnConflict, Plan, PlanCounts, PlanId, PlannedChange, Purpose, Reason,
+    RecordConflict, Recovered, Resolution, Restore, RestoreMode, RestorePlan, RestoreReport, Scope,
+    Undo, UndoMode,
+};
 pub use store::*;
 pub use time::{Clock, SystemClock, Timestamp};
 pub use verify::{

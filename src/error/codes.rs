@@ -243,6 +243,18 @@ codes! {
         "confirmation is needed and there is no terminal",
         "The command removes something and asks before it does; nobody is there to answer.",
         "look at what it would do with --dry-run, then give --yes" }
+    UNDO_CONFLICT = Code { id: "AF0049", Conflict,
+        "what is to be taken back was built upon",
+        "A record was changed again by a later transaction, which is named: taking the earlier change back would lose the later one.",
+        "look at the conflicts with --dry-run; then take the rest back with --mode nonconflicting, the later ones as well with --mode cascade, merge field by field with --mode merge, or overwrite them with --mode force" }
+    STALE_PLAN = Code { id: "AF0050", Conflict,
+        "the plan does not hold any more",
+        "A record that the plan touches was changed since it was made, or the arguments are not those that it was made with. Nothing was written.",
+        "make a new plan with --dry-run" }
+    NOT_UNDOABLE = Code { id: "AF0051", Invalid,
+        "the change can't be taken back",
+        "It is a record of the store itself, or what the record was before is gone with folded history.",
+        "leave it out of what is to be undone; a restore point is removed by `afterimage point delete`" }
     POINT_PROTECTED = Code { id: "AF0055", Conflict,
         "the restore point is protected",
         "Somebody said that it must stay, so it is not deleted along with others or by mistake.",

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::format::image::{CodecId, Image};
-use crate::json::Tree;
+use crate::json::{Tree, fields};
 use crate::lsn::Lsn;
 use crate::store::Store;
 
@@ -88,7 +88,7 @@ pub fn field_changes(before: Option<Image<'_>>, after: Option<Image<'_>>) -> Vec
 }
 
 /// The value as JSON, if it is JSON.
-pub(super) fn tree(image: Image<'_>) -> Option<Tree> {
+pub(crate) fn tree(image: Image<'_>) -> Option<Tree> {
     match (image.codec(), Tree::parse(image.bytes())) {
         (CodecId::Json, Ok(tree)) => Some(tree),
         _ => None,
@@ -96,7 +96,7 @@ pub(super) fn tree(image: Image<'_>) -> Option<Tree> {
 }
 
 /// JSON as it is, anything else by its codec and size.
-pub(super) fn shown(image: Image<'_>) -> String {
+pub(crate) fn shown(image: Image<'_>) -> String {
     if let Some(tree) = tree(image) {
         return tree.to_string();
     }
@@ -116,7 +116,7 @@ fn compare(
     }
     match (before, after) {
         (Some(Tree::Object(old)), Some(Tree::Object(new))) => {
-            let (before, after) = (by_name(old), by_name(new));
+            let (before, after) = (fields(old), fields(new));
             let added = new.iter().filter(|(name, _)| !before.contains_key(name.as_str()));
             for (name, _) in old.iter().chain(added) {
                 let name = name.as_str();
@@ -138,9 +138,4 @@ fn compare(
             after: after.map(Tree::to_string),
         }),
     }
-}
-
-/// Fields found by name: looking each up in turn would be quadratic for a wide object.
-fn by_name(fields: &[(String, Tree)]) -> BTreeMap<&str, &Tree> {
-    fields.iter().map(|(name, value)| (name.as_str(), value)).collect()
 }

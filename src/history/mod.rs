@@ -6,4 +6,5 @@ mod log;
 
 pub use blame::BlameLine;
 pub use diff::{FieldChange, RecordDiff, field_changes};
+pub(crate) use diff::{shown, tree};
 pub use log::{Log, LogEntry, LogQuery};

@@ -3,12 +3,15 @@
 //! What is stored under the codec `json` is the compact form of [`normalise`]; comparing, showing
 //! and taking apart goes through [`Tree`].
 
+mod merge;
 mod parse;
 #[cfg(test)]
 mod tests;
 
 use std::fmt::{self, Write as _};
 
+pub(crate) use merge::fields;
+pub use merge::{FieldConflict, Side, bring_back, merge_three};
 pub use parse::JSON_DEPTH_MAX;
 
 use crate::error::Result;

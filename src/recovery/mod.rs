@@ -1,5 +1,23 @@
-//! Going back: a copy of the store at a moment.
+//! Going back: taking transactions back and restoring moments in place, each planned first, and a
+//! copy of the store at a moment.
+//!
+//! Reading order: [`plan`] (what comes out of planning), [`scope`] (which records), [`undo`] and
+//! [`restore`] (the two ways to plan), [`merge`] (values that both sides changed), [`execute`]
+//! (carrying it out), [`copy`] (a restore into a new directory).
 
 mod copy;
+mod execute;
+mod merge;
+mod plan;
+mod restore;
+mod scope;
+mod undo;
 
 pub use copy::{RestorePlan, RestoreReport};
+pub use execute::Recovered;
+pub use plan::{
+    NotUndone, Plan, PlanCounts, PlanId, PlannedChange, Purpose, Reason, RecordConflict, Resolution,
+};
+pub use restore::{Restore, RestoreMode};
+pub use scope::{Condition, Scope};
+pub use undo::{OnConflict, Undo, UndoMode};

@@ -296,10 +296,12 @@ pub(crate) fn validate(
 ) -> Result<()> {
     let mut conflicts = Vec::new();
     for (slot, expectation) in transaction.expectations() {
-        let head = live_head(engine, names, slot)?;
-        let lsn = head.map_or(Lsn::ZERO, |head| head.lsn());
+        let head = engine.index(|state| state.head(names.id(slot.collection), &slot.key))?;
+        let live = head.filter(|head| !head.is_deleted());
+        let lsn = live.map_or(Lsn::ZERO, |head| head.lsn());
         let holds = match expectation {
             Expectation::Version(expected) => lsn == *expected,
+            Expectation::UnchangedSince(since) => head.is_none_or(|head| head.lsn() <= *since),
         };
         if !holds {
             conflicts.push(transaction.conflict(slot, lsn));
@@ -350,11 +352,6 @@ fn refusal(code: &'static crate::error::Code, what: &str, conflicts: Vec<Conflic
         count => format!(", and {} more", count - 1),
     };
     Error::new(code, format!("{first}{more}")).with_conflicts(conflicts)
-}
-
-fn live_head(engine: &Engine, names: &Names, slot: &Slot) -> Result<Option<Head>> {
-    let head = engine.index(|state| state.head(names.id(slot.collection), &slot.key))?;
-    Ok(head.filter(|head| !head.is_deleted()))
 }
 
 /// The records of new collections, as they will stand in `$collections`.

@@ -22,6 +22,7 @@ use crate::time::Timestamp;
 /// One version of a record: what a transaction made of it, with both images.
 #[derive(Clone, Debug)]
 pub struct Version<'a> {
+    key: &'a [u8],
     lsn: Lsn,
     time: Timestamp,
     op: Op,
@@ -31,6 +32,12 @@ pub struct Version<'a> {
 }
 
 impl<'a> Version<'a> {
+    /// The record's key.
+    #[must_use]
+    pub const fn key(&self) -> &'a [u8] {
+        self.key
+    }
+
     /// The transaction.
     #[must_use]
     pub const fn lsn(&self) -> Lsn {
@@ -115,6 +122,7 @@ impl<'a> Iterator for History<'a> {
             self.next = change.previous;
             if frame.header.lsn <= self.until {
                 return Some(metadata(&self.engine.journal, &frame).map(|metadata| Version {
+                    key: change.key,
                     lsn: frame.header.lsn,
                     time: frame.header.time,
                     op: change.op,

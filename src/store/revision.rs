@@ -43,12 +43,20 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn resolve(&self, rev: &str) -> Result<Lsn> {
+        self.resolve_at(rev, self.head())
+    }
+
+    /// [`resolve`](Self::resolve), as if `head` were the newest transaction.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_at(&self, rev: &str, head: Lsn) -> Result<Lsn> {
         let rev = rev.trim();
         if rev.is_empty() || rev.len() > REVISION_BYTES_MAX {
             return Err(not_understood(rev));
         }
         let (base, back) = split_suffixes(rev)?;
-        let lsn = self.resolve_base(base)?;
+        let lsn = self.resolve_base(base, head)?;
         let Some(lsn) = lsn.get().checked_sub(back).map(Lsn::new) else {
             let message = format!("`{rev}` lies before the first transaction");
             return Err(Error::new(&code::OUTSIDE_WINDOW, format!("{message}; {}", self.window())));
@@ -62,6 +70,14 @@ impl Store {
     /// # Errors
     /// As [`resolve`](Self::resolve).
     pub fn resolve_range(&self, range: &str) -> Result<(Lsn, Lsn)> {
+        self.resolve_range_at(range, self.head())
+    }
+
+    /// [`resolve_range`](Self::resolve_range), as if `head` were the newest transaction.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_range_at(&self, range: &str, head: Lsn) -> Result<(Lsn, Lsn)> {
         let (from, to) = range.split_once("..").ok_or_else(|| {
             Error::new(
                 &code::INVALID_REVISION,
@@ -70,11 +86,11 @@ impl Store {
         })?;
         let from = match from.trim() {
             "" => self.first().previous(),
-            from => self.resolve(from)?,
+            from => self.resolve_at(from, head)?,
         };
         let to = match to.trim() {
-            "" => self.head(),
-            to => self.resolve(to)?,
+            "" => head,
+            to => self.resolve_at(to, head)?,
         };
         Ok((from, to))
     }
@@ -89,9 +105,9 @@ impl Store {
         Ok(lsn)
     }
 
-    fn resolve_base(&self, base: &str) -> Result<Lsn> {
+    fn resolve_base(&self, base: &str, head: Lsn) -> Result<Lsn> {
         if base == "HEAD" {
-            return Ok(self.head());
+            return Ok(head);
         }
         if let Some(name) = base.strip_prefix("point:") {
             return Ok(self.point(name)?.lsn);

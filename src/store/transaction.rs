@@ -66,6 +66,8 @@ pub(crate) struct Slot {
 pub(crate) enum Expectation {
     /// The record's version is this LSN; zero: it is absent.
     Version(Lsn),
+    /// The record's newest change, be it a deletion, is this LSN or an earlier one.
+    UnchangedSince(Lsn),
 }
 
 /// What was read, and so must not change before the commit.
@@ -343,6 +345,18 @@ impl<'s> Transaction<'s> {
     pub(crate) fn expect_system(&mut self, collection: u32, key: &[u8], lsn: Lsn) {
         let slot = Slot { collection, key: key.to_vec() };
         self.expectations.push((slot, Expectation::Version(lsn)));
+    }
+
+    /// Demands that nobody has changed the record after this transaction.
+    pub(crate) fn expect_unchanged(
+        &mut self,
+        collection: &str,
+        key: &[u8],
+        since: Lsn,
+    ) -> Result<()> {
+        let slot = self.slot(collection, key)?;
+        self.expectations.push((slot, Expectation::UnchangedSince(since)));
+        Ok(())
     }
 
     pub(crate) fn writes(&self) -> &WriteBuffer {

@@ -72,6 +72,23 @@ pub(crate) fn json_or_text(text: &str) -> Box<RawValue> {
     }
 }
 
+/// A field with its values as JSON; a side on which it is absent is left out, unlike a null.
+#[derive(serde::Serialize)]
+pub(crate) struct FieldDocument {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<Box<RawValue>>,
+}
+
+impl FieldDocument {
+    pub(crate) fn new(field: FieldChange) -> Self {
+        let json = |text: Option<String>| text.as_deref().map(json_or_text);
+        Self { path: field.path, before: json(field.before), after: json(field.after) }
+    }
+}
+
 /// A number of things: `1 change`, `2 changes`.
 pub(crate) fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })

@@ -322,7 +322,6 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// `Conflict` if no name is left; `Corrupt` if the points can't be read.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for what changes much at once"))]
     pub(crate) fn mark_before(
         &mut self,
         what: &'static str,

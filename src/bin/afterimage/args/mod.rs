@@ -17,7 +17,8 @@ pub(crate) use exchange::{DurabilityArg, ExportArgs, Format, ImportArgs};
 pub(crate) use meta::{BenchArgs, CompletionsArgs, DemoArgs, ExplainArgs, ManArgs};
 pub(crate) use past::{BlameArgs, DiffArgs, LogArgs, OpArg, ShowArgs};
 pub(crate) use recovery::{
-    PointAnnotateArgs, PointCommand, PointKindArg, PointListArgs, RestoreArgs,
+    OnConflictArg, PlanArgs, PointAnnotateArgs, PointCommand, PointKindArg, PointListArgs,
+    RestoreArgs, RestoreModeArg, ScopeArgs, UndoArgs, UndoModeArg,
 };
 
 /// An embedded storage engine that never forgets.
@@ -159,9 +160,23 @@ pub(crate) enum Command {
     /// Name moments
     #[command(subcommand)]
     Point(PointCommand),
-    /// Make a new store that is this one at an earlier moment
-    #[command(after_help = "Example:\n  \
-                            afterimage restore --to 829^ --into /backup/before-the-outage")]
+    /// Take transactions back, and keep what others wrote since
+    #[command(
+        after_help = "An undo is one new transaction, which can itself be undone. A record that \
+                            was changed and changed back is no conflict.\n\n\
+                            Examples:\n  afterimage undo 829 --dry-run\n  \
+                            afterimage undo 829 --mode nonconflicting\n  \
+                            afterimage undo '2 hours ago..HEAD' --where-actor night-batch"
+    )]
+    Undo(UndoArgs),
+    /// Bring records back to what they were; or make a new store of an earlier moment
+    #[command(
+        after_help = "In place, a restore is one new transaction: nothing is cut off, and it can \
+                            be undone. With --into this store is only read.\n\n\
+                            Examples:\n  afterimage restore --to 829^ --dry-run\n  \
+                            afterimage restore --to '1 hour ago' --collection invoices\n  \
+                            afterimage restore --to 829^ --into /backup/before-the-outage"
+    )]
     Restore(RestoreArgs),
     /// Read change events, one JSON object a line
     #[command(after_help = "Each transaction is written as soon as it is complete. Unless told \

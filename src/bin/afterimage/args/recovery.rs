@@ -94,14 +94,115 @@ pub(crate) struct PointAnnotateArgs {
     pub signed: Signed,
 }
 
+/// Which records a restore or an undo is about.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ScopeArgs {
+    /// Only this collection; may be given several times
+    #[arg(long, value_name = "C")]
+    pub collection: Vec<String>,
+    /// Only this record; may be given several times
+    #[arg(long, value_name = "COLLECTION/KEY")]
+    pub key: Vec<String>,
+    /// Only records whose key begins so; may be given several times
+    #[arg(long, value_name = "COLLECTION/PREFIX")]
+    pub prefix: Vec<String>,
+    /// Only what this actor did; may be given several times
+    #[arg(long, value_name = "A")]
+    pub where_actor: Vec<String>,
+}
+
+/// Carrying out a plan that was looked at before.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PlanArgs {
+    /// Carry out exactly the plan that --dry-run has shown under this name, and no other
+    #[arg(long, value_name = "HEX", conflicts_with = "dry_run")]
+    pub plan: Option<String>,
+    #[command(flatten)]
+    pub signed: Signed,
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct RestoreArgs {
     /// The moment
     #[arg(long, value_name = "REV")]
     pub to: String,
-    /// The directory of the new store; new or empty
-    #[arg(long, value_name = "DIR")]
-    pub into: PathBuf,
+    /// Make a new store of it in this directory, new or empty, and leave this one as it is
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = [
+            "collection", "key", "prefix", "where_actor", "mode", "on_conflict", "plan"
+        ]
+    )]
+    pub into: Option<PathBuf>,
     #[command(flatten)]
-    pub signed: Signed,
+    pub scope: ScopeArgs,
+    /// What becomes of newer values
+    #[arg(long, default_value = "replace")]
+    pub mode: RestoreModeArg,
+    /// What becomes of records that others have changed as well
+    #[arg(long, default_value = "fail", requires = "where_actor")]
+    pub on_conflict: OnConflictArg,
+    #[command(flatten)]
+    pub plan: PlanArgs,
+}
+
+/// What becomes of newer values.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RestoreModeArg {
+    /// The records become exactly what they were
+    Replace,
+    /// Only what was lost comes back: records and fields
+    Merge,
+}
+
+/// What to do where two changes can't both be kept.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum OnConflictArg {
+    /// Do nothing at all
+    Fail,
+    /// Keep what is there now
+    Ours,
+    /// Bring back what was
+    Theirs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct UndoArgs {
+    /// A transaction, or those of A..B; default: all, of which the options choose
+    #[arg(value_name = "REV|A..B", required_unless_present_any = [
+        "where_actor", "where_correlation", "where_attribute"
+    ])]
+    pub transactions: Option<String>,
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// Only transactions with this correlation id
+    #[arg(long, value_name = "ID")]
+    pub where_correlation: Option<String>,
+    /// Only transactions with this attribute
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub where_attribute: Option<String>,
+    /// What to do about records that were changed again later
+    #[arg(long, default_value = "strict")]
+    pub mode: UndoModeArg,
+    /// With `--mode merge`: what to do about fields that both have changed
+    #[arg(long, default_value = "fail")]
+    pub on_conflict: OnConflictArg,
+    #[command(flatten)]
+    pub plan: PlanArgs,
+}
+
+/// What to do about records that were changed again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UndoModeArg {
+    /// Refuse the whole undo
+    Strict,
+    /// Take the later transactions back as well
+    Cascade,
+    /// Overwrite what was written later
+    Force,
+    /// Leave those records as they are
+    Nonconflicting,
+    /// Merge JSON values field by field
+    Merge,
 }

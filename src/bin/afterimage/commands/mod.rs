@@ -8,9 +8,11 @@ mod doctor;
 mod exchange;
 mod meta;
 mod past;
+mod plan;
 mod point;
 mod repair;
 mod restore;
+mod undo;
 
 use afterimage::Result;
 
@@ -20,6 +22,8 @@ use crate::failure::reader_left;
 
 /// Everything went as asked.
 pub(crate) const DONE: u8 = 0;
+/// Done in part; what was skipped is listed.
+pub(crate) const IN_PART: u8 = 3;
 /// There are differences, and `--check` asked for them.
 pub(crate) const DIFFERENT: u8 = 4;
 /// The store is damaged.
@@ -49,6 +53,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {
         Command::Diff(args) => past::diff(context, args),
         Command::Blame(args) => past::blame(context, args),
         Command::Point(command) => point::run(context, command),
+        Command::Undo(args) => undo::run(context, args),
         Command::Restore(args) => restore::run(context, args),
         Command::Import(args) => exchange::import(context, args),
         Command::Export(args) => exchange::export(context, args),

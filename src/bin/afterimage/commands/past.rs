@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use afterimage::{
-    BlameLine, EventSource, FieldChange, LogEntry, LogQuery, Lsn, Op, RecordDiff, Result, Store,
-    Timestamp, write_event,
+    BlameLine, EventSource, LogEntry, LogQuery, Lsn, Op, RecordDiff, Result, Store, Timestamp,
+    write_event,
 };
 use serde_json::value::RawValue;
 
@@ -14,7 +14,7 @@ use crate::address::{Subject, record, show_key};
 use crate::args::{BlameArgs, DiffArgs, LogArgs, OpArg, ShowArgs};
 use crate::context::Context;
 use crate::failure::usage;
-use crate::render::{self, field_name, raw_key, raw_value, safe};
+use crate::render::{self, FieldDocument, field_name, raw_key, raw_value, safe};
 
 /// How often `log -f` looks for news.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
@@ -182,24 +182,7 @@ struct DiffDocument<'a> {
     op: &'a str,
     before: Box<RawValue>,
     after: Box<RawValue>,
-    fields: Vec<FieldDocument<'a>>,
-}
-
-/// A field with its values as JSON; a side on which it is absent is left out, unlike a null.
-#[derive(serde::Serialize)]
-struct FieldDocument<'a> {
-    path: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    before: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<Box<RawValue>>,
-}
-
-impl<'a> FieldDocument<'a> {
-    fn new(field: &'a FieldChange) -> Self {
-        let json = |text: &Option<String>| text.as_deref().map(render::json_or_text);
-        Self { path: &field.path, before: json(&field.before), after: json(&field.after) }
-    }
+    fields: Vec<FieldDocument>,
 }
 
 /// The object that `blame --json` prints for each field.
@@ -237,14 +220,13 @@ fn op_of(diff: &RecordDiff<'_>) -> Op {
 fn show_diff(context: &mut Context, diff: &RecordDiff<'_>) -> Result<()> {
     let op = op_of(diff);
     if context.out.json {
-        let fields = diff.fields();
         return context.out.document(&DiffDocument {
             collection: diff.collection,
             key: raw_key(diff.key),
             op: op.as_str(),
             before: raw_value(diff.before),
             after: raw_value(diff.after),
-            fields: fields.iter().map(FieldDocument::new).collect(),
+            fields: diff.fields().into_iter().map(FieldDocument::new).collect(),
         });
     }
     let record = format!("{}/{}", safe(diff.collection), show_key(diff.key));

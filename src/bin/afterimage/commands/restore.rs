@@ -1,18 +1,43 @@
-//! `restore --to REV --into DIR`.
+//! `restore --to REV`, in place, or with `--into DIR` into a new store.
 
-use afterimage::Result;
+use std::path::Path;
+
+use afterimage::{Restore, RestoreMode, Result, Store};
 
 use super::DONE;
-use crate::args::RestoreArgs;
+use super::plan::carry_out;
+use crate::args::{RestoreArgs, RestoreModeArg};
 use crate::context::Context;
 use crate::progress::Display;
 use crate::render::count;
 
 pub(super) fn run(context: &mut Context, args: &RestoreArgs) -> Result<u8> {
-    let store = context.reader(false)?;
+    match &args.into {
+        Some(directory) => into(context, args, directory),
+        None => in_place(context, args),
+    }
+}
+
+fn in_place(context: &mut Context, args: &RestoreArgs) -> Result<u8> {
+    let scope = args.scope.scope()?;
+    let mode = match args.mode {
+        RestoreModeArg::Replace => RestoreMode::Replace,
+        RestoreModeArg::Merge => RestoreMode::Merge,
+    };
+    carry_out(context, &args.plan, |store: &Store, head| {
+        let restore = Restore::to(store.resolve_at(&args.to, head)?);
+        let restore = restore.of(scope.clone()).mode(mode).on_conflict(args.on_conflict.into());
+        let by_actor = |restore: Restore, actor: &String| restore.by_actor(actor);
+        let restore = args.scope.where_actor.iter().fold(restore, by_actor);
+        store.plan_restore(&restore.as_of(head))
+    })
+}
+
+fn into(context: &mut Context, args: &RestoreArgs, directory: &Path) -> Result<u8> {
+    let (signed, store) = (&args.plan.signed, context.reader(false)?);
     let target = store.resolve(&args.to)?;
-    if args.signed.dry_run {
-        let plan = store.plan_restore_into(target, &args.into)?;
+    if signed.dry_run {
+        let plan = store.plan_restore_into(target, directory)?;
         if context.out.json {
             context.out.document(&plan)?;
         } else {
@@ -30,10 +55,9 @@ pub(super) fn run(context: &mut Context, args: &RestoreArgs) -> Result<u8> {
         return Ok(DONE);
     }
     let mut display = Display::new(&context.globals);
-    let report =
-        store.restore_into(target, &args.into, &args.signed.author(), &mut |progress| {
-            display.show(progress);
-        })?;
+    let report = store.restore_into(target, directory, &signed.author(), &mut |progress| {
+        display.show(progress);
+    })?;
     let took = display.finish();
     if context.out.json {
         context.out.document(&report)?;
