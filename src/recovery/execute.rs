@@ -123,8 +123,8 @@ fn sign(tx: &mut Transaction<'_>, plan: &Plan<'_>, by: &Author) -> Result<String
         "counts": plan.counts(),
         "point": point,
     });
-    // The point's name is new, and ends in a number.
-    let key = format!("{action}-{point}");
+    // The point's name is new.
+    let key = point.trim_start_matches("before-");
     tx.put_system(AUDIT, key.as_bytes(), record.to_string().as_bytes())?;
     Ok(point)
 }

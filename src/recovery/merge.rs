@@ -7,23 +7,25 @@ use crate::history::{shown, tree};
 use crate::json::{FieldConflict, Side, Tree, bring_back, merge_three};
 
 /// What `ours` and `theirs` made of `base`, field by field; none if one of them is absent, not
-/// JSON, or of another schema version.
+/// JSON, or of another schema version. A base that is absent had no fields.
 pub(super) fn three<'a>(
     base: Option<Image<'a>>,
     ours: Option<Image<'_>>,
     theirs: Option<Image<'a>>,
     on_conflict: OnConflict,
 ) -> Option<(Value<'a>, Vec<FieldConflict>)> {
-    let (base, ours, theirs) = (base?, ours?, theirs?);
-    if base.schema() != ours.schema() || theirs.schema() != ours.schema() {
+    let (ours, theirs) = (ours?, theirs?);
+    let schemas = [base.map_or(ours.schema(), |base| base.schema()), theirs.schema()];
+    if schemas != [ours.schema(); 2] {
         return None;
     }
+    let base = base.map_or(Some(Tree::Object(Vec::new())), tree)?;
     let prefer = match on_conflict {
         OnConflict::Fail | OnConflict::Ours => Side::Ours,
         OnConflict::Theirs => Side::Theirs,
     };
     let their_tree = tree(theirs)?;
-    let (merged, conflicts) = merge_three(&tree(base)?, &tree(ours)?, &their_tree, prefer);
+    let (merged, conflicts) = merge_three(&base, &tree(ours)?, &their_tree, prefer);
     // Where nothing else was changed it is that very value again, to the byte: digests tell.
     let value = if merged == their_tree { Value::Stored(theirs) } else { image(&merged, ours) };
     Some((value, conflicts))
