@@ -257,8 +257,8 @@ fn summary(plan: &Plan<'_>) -> String {
         }
     };
     format!(
-        "{what}: {} to create, {} to update, {} to delete, {} unchanged, {}; {} bytes, about {:.2} s\n\
-         plan {}",
+        "{what}: {} to create, {} to update, {} to delete, {} unchanged, {}; {} bytes, \
+         about {:.2} s\nplan {}",
         counts.create,
         counts.update,
         counts.delete,
