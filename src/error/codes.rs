@@ -243,4 +243,12 @@ codes! {
         "confirmation is needed and there is no terminal",
         "The command removes something and asks before it does; nobody is there to answer.",
         "look at what it would do with --dry-run, then give --yes" }
+    INVALID_FILTER = Code { id: "AF0052", Invalid,
+        "the jq filter is not understood",
+        "It does not parse, names a function that these filters do not have, or is too long or too deep.",
+        "correct the filter at the offset named; https://jqlang.org/manual/ describes the language" }
+    FILTER_FAILED = Code { id: "AF0053", Invalid,
+        "the jq filter failed on a value",
+        "It called error, or did with the value what values of its type do not allow.",
+        "have the filter deal with such values too, as with `.field?` or `// empty`" }
 }
