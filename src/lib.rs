@@ -12,19 +12,22 @@
 //!   why it can't be used well.
 //! * [`Projection`] and [`Runner`]: read models of your own.
 //! * [`Store::import`], [`export_state`], [`HistoryExport`]: change events as lines of JSON.
+//! * `Filter`, with the feature `jq`: conditions on values.
 //! * [`Options`] and [`Durability`]: how to open a store, and what a power cut can cost.
 //!
 //! Errors have a kind, a stable code, and a place: [`Error`].
 //!
 //! # Features
 //!
-//! `bincode` and `rkyv` bring the codecs of these names, `tokio` the async methods, `cli` the
-//! command line. All are on by default; without them the crate is a lean library.
+//! `bincode` and `rkyv` bring the codecs of these names, `tokio` the async methods, `jq` filters,
+//! `cli` the command line. All are on by default; without them the crate is a lean library.
 
 mod error;
 mod lsn;
 mod time;
 
+#[cfg(feature = "jq")]
+mod filter;
 mod format;
 pub mod json;
 mod sys;
@@ -49,6 +52,8 @@ pub use exchange::{
     EventSource, HistoryExport, ImportOptions, ImportReport, LINE_BYTES_MAX, export_state,
     write_event, write_key, write_value,
 };
+#[cfg(feature = "jq")]
+pub use filter::Filter;
 pub use format::FORMAT_VERSION;
 pub use format::digest::StateDigest;
 pub use format::image::{CodecId, Image, Op, OwnedImage, UnknownCodec};

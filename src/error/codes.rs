@@ -255,6 +255,14 @@ codes! {
         "the change can't be taken back",
         "It is a record of the store itself, or what the record was before is gone with folded history.",
         "leave it out of what is to be undone; a restore point is removed by `afterimage point delete`" }
+    INVALID_FILTER = Code { id: "AF0052", Invalid,
+        "the jq filter is not understood",
+        "It does not parse, names a function that these filters do not have, or is too long or too deep.",
+        "correct the filter at the offset named; https://jqlang.org/manual/ describes the language" }
+    FILTER_FAILED = Code { id: "AF0053", Invalid,
+        "the jq filter failed on a value",
+        "It called error, or did with the value what values of its type do not allow.",
+        "have the filter deal with such values too, as with `.field?` or `// empty`" }
     POINT_PROTECTED = Code { id: "AF0055", Conflict,
         "the restore point is protected",
         "Somebody said that it must stay, so it is not deleted along with others or by mistake.",
