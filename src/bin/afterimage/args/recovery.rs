@@ -106,6 +106,9 @@ pub(crate) struct ScopeArgs {
     /// Only records whose key begins so; may be given several times
     #[arg(long, value_name = "COLLECTION/PREFIX")]
     pub prefix: Vec<String>,
+    /// Only records whose value, as it is or as it would become, makes this jq filter true
+    #[arg(long = "where", value_name = "JQ")]
+    pub condition: Option<String>,
     /// Only what this actor did; may be given several times
     #[arg(long, value_name = "A")]
     pub where_actor: Vec<String>,
@@ -131,7 +134,7 @@ pub(crate) struct RestoreArgs {
         long,
         value_name = "DIR",
         conflicts_with_all = [
-            "collection", "key", "prefix", "where_actor", "mode", "on_conflict", "plan"
+            "collection", "key", "prefix", "condition", "where_actor", "mode", "on_conflict", "plan"
         ]
     )]
     pub into: Option<PathBuf>,

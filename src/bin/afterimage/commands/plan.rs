@@ -2,8 +2,8 @@
 
 use afterimage::json::FieldConflict;
 use afterimage::{
-    Error, Lsn, NotUndone, Plan, PlanCounts, PlanId, PlannedChange, Purpose, RecordConflict,
-    Resolution, Result, Scope, Store, code,
+    Condition, Error, Filter, Lsn, NotUndone, Plan, PlanCounts, PlanId, PlannedChange, Purpose,
+    RecordConflict, Resolution, Result, Scope, Store, code,
 };
 use serde_json::value::RawValue;
 
@@ -326,6 +326,11 @@ fn skipped(context: &Context, plan: &Plan<'_>) -> u8 {
     code
 }
 
+fn condition(text: &str) -> Result<Condition> {
+    let filter = Filter::compile(text)?;
+    Ok(Condition::new(move |image| filter.is_true(image)))
+}
+
 impl ScopeArgs {
     /// Which records they mean.
     pub(super) fn scope(&self) -> Result<Scope> {
@@ -337,7 +342,7 @@ impl ScopeArgs {
             collections: self.collection.clone(),
             records: self.key.iter().map(|text| record(text)).collect::<Result<_>>()?,
             prefixes: self.prefix.iter().map(prefix).collect::<Result<_>>()?,
-            condition: None,
+            condition: self.condition.as_deref().map(condition).transpose()?,
         })
     }
 }
