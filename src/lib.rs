@@ -8,6 +8,7 @@
 //! * [`Snapshot`]: the store at one moment. [`Store::resolve`] finds the moment.
 //! * [`Store::history`], [`Store::transactions`], [`Store::log`], [`Store::diff`],
 //!   [`Store::blame`]: what was done.
+//! * [`Store::undo`], [`Store::restore`]: taking changes back, each [planned](Plan) first.
 //! * [`Store::restore_into`]: a store as it was. [`verify()`]: whether it is sound. [`doctor()`]:
 //!   why it can't be used well.
 //! * [`Projection`] and [`Runner`]: read models of your own.
@@ -66,7 +67,7 @@ pub use projection::{Runner, RunnerState};
 pub use recovery::{
     Condition, NotUndone, OnConflict, Plan, PlanCounts, PlanId, PlannedChange, Purpose, Reason,
     RecordConflict, Recovered, Resolution, Restore, RestoreMode, RestorePlan, RestoreReport, Scope,
-    Undo, UndoMode,
+    Undo, UndoMode, Undoable,
 };
 pub use store::*;
 pub use time::{Clock, SystemClock, Timestamp};

@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`plan`] (what comes out of planning), [`scope`] (which records), [`undo`] and
 //! [`restore`] (the two ways to plan), [`merge`] (values that both sides changed), [`execute`]
-//! (carrying it out), [`copy`] (a restore into a new directory).
+//! (carrying it out), [`undoable`] (whether a change can be taken back), [`copy`] (a restore into a new directory).
 
 mod copy;
 mod execute;
@@ -12,6 +12,7 @@ mod plan;
 mod restore;
 mod scope;
 mod undo;
+mod undoable;
 
 pub use copy::{RestorePlan, RestoreReport};
 pub use execute::Recovered;
@@ -21,3 +22,4 @@ pub use plan::{
 pub use restore::{Restore, RestoreMode};
 pub use scope::{Condition, Scope};
 pub use undo::{OnConflict, Undo, UndoMode};
+pub use undoable::Undoable;

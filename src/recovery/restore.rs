@@ -7,6 +7,7 @@ use super::merge;
 use super::plan::{Plan, PlannedChange, Purpose, RecordConflict, Resolution, Value};
 use super::scope::Scope;
 use super::undo::{OnConflict, by};
+use super::undoable::Name;
 use crate::error::{Error, Result, code};
 use crate::format::image::Image;
 use crate::lsn::Lsn;
@@ -170,8 +171,6 @@ struct Net<'a> {
     /// The first transaction of the actor.
     first: Lsn,
 }
-
-type Name<'a> = (&'a str, &'a [u8]);
 
 /// One change of a record, and who made it.
 struct Seen<'a, 'm> {

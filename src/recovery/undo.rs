@@ -13,8 +13,9 @@ use super::plan::{
     NotUndone, Plan, PlannedChange, Purpose, Reason, RecordConflict, Resolution, Value,
 };
 use super::scope::Scope;
+use super::undoable::{Name, current, later, reason_against};
 use crate::error::{Error, Result, code};
-use crate::format::image::{Image, Op};
+use crate::format::image::Image;
 use crate::format::metadata::Metadata;
 use crate::json::FieldConflict;
 use crate::lsn::Lsn;
@@ -219,9 +220,6 @@ struct Step<'a> {
     after: Option<Image<'a>>,
 }
 
-/// A record, by collection and key.
-type Name<'a> = (&'a str, &'a [u8]);
-
 /// The changes that were chosen, by record, oldest first.
 #[derive(Default)]
 struct Selection<'a> {
@@ -236,9 +234,12 @@ impl<'a> Selection<'a> {
         let until = undo.until.unwrap_or(head);
         store.engine.check_window(after)?;
         store.engine.check_window(until)?;
-        if after >= until && undo.until.is_some() {
-            let message = format!("there is no transaction after LSN {after} up to LSN {until}");
-            return Err(Error::new(&code::OUTSIDE_WINDOW, message));
+        if undo.until == Some(Lsn::ZERO) {
+            store.transaction(Lsn::ZERO)?;
+        }
+        if after > until {
+            let message = format!("LSN {after} comes after LSN {until}: nothing lies between");
+            return Err(Error::new(&code::INVALID_REVISION, message));
         }
         let mut selection = Self::default();
         for transaction in store.transactions(after.next()..=until.min(head))? {
@@ -259,12 +260,7 @@ impl<'a> Selection<'a> {
             if !undo.scope.names(collection, key) {
                 continue;
             }
-            let reason = match change.op() {
-                _ if change.is_system() => Some(Reason::SystemRecord),
-                Op::Read => Some(Reason::ImageGone),
-                Op::Create | Op::Update | Op::Delete => None,
-            };
-            if let Some(reason) = reason {
+            if let Some(reason) = reason_against(&change) {
                 self.not_undone.push(NotUndone { lsn, collection, key, reason });
                 continue;
             }
@@ -307,7 +303,7 @@ impl<'a> Planner<'a, '_> {
     fn plan(&self) -> Result<(Plan<'a>, BTreeSet<Lsn>)> {
         let (mut changes, mut unchanged, mut later) = (Vec::new(), 0, BTreeSet::new());
         for (&(collection, key), steps) in &self.selection.steps {
-            let current = self.current((collection, key))?;
+            let current = current(self.store, (collection, key), self.head)?;
             let target = steps.first().and_then(|step| step.before);
             if !self.undo.scope.fits([current, target])? {
                 continue;
@@ -342,16 +338,6 @@ impl<'a> Planner<'a, '_> {
             is_refused,
         };
         Ok((plan, later))
-    }
-
-    fn current(&self, (collection, key): Name<'_>) -> Result<Option<Image<'a>>> {
-        for version in self.store.record_history(collection, key)? {
-            let version = version?;
-            if version.lsn() <= self.head {
-                return Ok(version.after());
-            }
-        }
-        Ok(None)
     }
 
     /// Takes the chosen changes of a record back, the newest first.
@@ -437,17 +423,9 @@ impl<'a> Planner<'a, '_> {
     }
 
     /// The versions of a record behind a transaction that were not chosen, newest first.
-    fn later(&self, (collection, key): Name<'_>, lsn: Lsn) -> Result<Vec<Version<'a>>> {
-        let mut later = Vec::new();
-        for version in self.store.record_history(collection, key)? {
-            let version = version?;
-            if version.lsn() <= lsn {
-                break;
-            }
-            if version.lsn() <= self.head && !self.selection.transactions.contains(&version.lsn()) {
-                later.push(version);
-            }
-        }
+    fn later(&self, name: Name<'_>, lsn: Lsn) -> Result<Vec<Version<'a>>> {
+        let mut later = later(self.store, name, lsn, self.head)?;
+        later.retain(|version| !self.selection.transactions.contains(&version.lsn()));
         Ok(later)
     }
 }

@@ -1,0 +1,107 @@
+//! What does it cost to take a transaction back out of a large store, to plan a restore over many
+//! changes, and to make a copy of a moment? Backs the figures in docs/benchmarks.md.
+//!
+//! The large store takes some gigabytes in the temporary directory.
+
+#![expect(clippy::expect_used, reason = "a bench that fails should stop")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use afterimage::{Author, Durability, Lsn, Restore, Store, Undo};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+use common::{fill, put, store};
+
+/// Records of the large store, and the transactions that change one of them each.
+const RECORDS: u64 = 1_000_000;
+const TRANSACTIONS: u64 = 5_000_000;
+/// Changes that a restore goes back over.
+const CHANGES: u64 = 100_000;
+
+/// A record of no order for each turn: the same one seldom comes again soon.
+fn random(turn: u64) -> u64 {
+    common::mixed(turn) % RECORDS
+}
+
+fn large(c: &mut Criterion) {
+    let (_directory, store) = store(Durability::Process);
+    fill(&store, RECORDS, 1000);
+    for turn in 0..TRANSACTIONS {
+        put(&store, random(turn)..random(turn) + 1, turn);
+    }
+    store.checkpoint().expect("a checkpoint");
+    let by = Author { actor: Some("bench".into()), message: None };
+    let mut group = c.benchmark_group("undo::one");
+    group.sample_size(50);
+    group.bench_function("records=1000000,transactions=5000000", |b| {
+        let mut back = 0;
+        b.iter(|| {
+            back += 1;
+            let lsn = Lsn::new(store.head().get() - 1000 - back % 1000);
+            let mode = afterimage::UndoMode::Force;
+            store.undo(&Undo::transaction(lsn).mode(mode), &by).expect("undone")
+        });
+    });
+    group.finish();
+    let mut group = c.benchmark_group("undo::plan_restore");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(CHANGES));
+    let target = Lsn::new(store.head().get() - CHANGES);
+    group.bench_function("changes=100000", |b| {
+        b.iter(|| {
+            let plan = store.plan_restore(&Restore::to(target)).expect("planned");
+            assert!(plan.counts().changes() > CHANGES / 2);
+            plan.id()
+        });
+    });
+    group.finish();
+}
+
+/// A copy of a moment of a journal of a gigabyte, beside what the disk takes to copy as much. The
+/// moment is in the middle of the last segment, so that one is cut.
+fn copies(c: &mut Criterion) {
+    let (directory, store) = store(Durability::Process);
+    let journal = store.path().join("journal");
+    for turn in 0.. {
+        if turn % 64 == 0 && store.status().expect("status").journal_bytes > 1_000_000_000 {
+            break;
+        }
+        put(&store, turn * 100 % RECORDS..turn * 100 % RECORDS + 100, turn);
+    }
+    store.sync().expect("durable");
+    let bytes = store.status().expect("status").journal_bytes;
+    let mut group = c.benchmark_group("undo::into");
+    group.sample_size(10);
+    group.throughput(Throughput::Bytes(bytes));
+    let target = directory.path().join("copy.store");
+    let remove = || drop(fs::remove_dir_all(&target));
+    group.bench_function("journal=1GB,restore", |b| {
+        b.iter_batched(remove, |()| restore(&store, &target), BatchSize::PerIteration);
+    });
+    group.bench_function("journal=1GB,copy", |b| {
+        b.iter_batched(remove, |()| copy(&journal, &target), BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+fn restore(store: &Store, target: &Path) {
+    let to = store.head().previous();
+    let restored = store.restore_into(to, target, &Author::default(), &mut |_| {});
+    assert_eq!(restored.expect("restored").target_lsn, to);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("created");
+    for entry in fs::read_dir(from).expect("listed") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        fs::copy(&path, &target).expect("copied");
+        File::open(&target).and_then(|file| file.sync_all()).expect("synced");
+    }
+}
+
+criterion_group!(undo, large, copies);
+criterion_main!(undo);
