@@ -10,7 +10,7 @@ mod common;
 use std::fs::{self, File};
 use std::path::Path;
 
-use afterimage::{Author, Durability, Lsn, Restore, Store, Undo};
+use afterimage::{Author, Durability, Lsn, Restore, Store, Undo, UndoMode};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 use common::{fill, put, store};
@@ -37,12 +37,13 @@ fn large(c: &mut Criterion) {
     let mut group = c.benchmark_group("undo::one");
     group.sample_size(50);
     group.bench_function("records=1000000,transactions=5000000", |b| {
-        let mut back = 0;
+        // Another one each time, so that there is something to take back.
+        let mut lsn = Lsn::new(RECORDS / 1000);
         b.iter(|| {
-            back += 1;
-            let lsn = Lsn::new(store.head().get() - 1000 - back % 1000);
-            let mode = afterimage::UndoMode::Force;
-            store.undo(&Undo::transaction(lsn).mode(mode), &by).expect("undone")
+            lsn = lsn.next();
+            let undo = Undo::transaction(lsn).mode(UndoMode::Force);
+            let undone = store.undo(&undo, &by).expect("undone");
+            assert_eq!(undone.value().counts.changes(), 1);
         });
     });
     group.finish();

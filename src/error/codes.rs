@@ -246,7 +246,7 @@ codes! {
     UNDO_CONFLICT = Code { id: "AF0049", Conflict,
         "what is to be taken back was built upon",
         "A record was changed again by a later transaction, which is named: taking the earlier change back would lose the later one.",
-        "look at the conflicts with --dry-run; then take the rest back with --mode nonconflicting, the later ones as well with --mode cascade, merge field by field with --mode merge, or overwrite them with --mode force" }
+        "look at the conflicts with --dry-run, then say what becomes of them: for an undo by --mode nonconflicting, cascade, merge or force, for a restore by --on-conflict ours or theirs" }
     STALE_PLAN = Code { id: "AF0050", Conflict,
         "the plan does not hold any more",
         "A record that the plan touches was changed since it was made, or the arguments are not those that it was made with. Nothing was written.",

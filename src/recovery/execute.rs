@@ -59,7 +59,11 @@ impl Store {
 }
 
 fn stale(plan: &Plan<'_>, error: Error) -> Error {
-    let message = format!("{}; the plan was made at LSN {}", error.message(), plan.head());
+    let record = error.conflicts().first().map_or_else(String::new, |conflict| {
+        let key = String::from_utf8_lossy(&conflict.key);
+        format!("the record {}/{} was changed", conflict.collection, key.escape_debug())
+    });
+    let message = format!("{record} since the plan was made at LSN {}", plan.head());
     error.reworded(&code::STALE_PLAN, message)
 }
 

@@ -3,7 +3,8 @@
 //!
 //! Reading order: [`plan`] (what comes out of planning), [`scope`] (which records), [`undo`] and
 //! [`restore`] (the two ways to plan), [`merge`] (values that both sides changed), [`execute`]
-//! (carrying it out), [`undoable`] (whether a change can be taken back), [`copy`] (a restore into a new directory).
+//! (carrying it out), [`undoable`] (whether a change can be taken back), [`copy`] (a restore into a
+//! new directory).
 
 mod copy;
 mod execute;

@@ -164,52 +164,58 @@ impl Store {
 struct Net<'a> {
     past: Option<Image<'a>>,
     now: Option<Image<'a>>,
-    /// Whether the actor was there, if one was chosen.
+    /// Whether the actors were there, if some were chosen.
     is_chosen: bool,
-    /// The first transaction of somebody else, with its author, if an actor was chosen.
+    /// What they did, and the first transaction of somebody else, if they were chosen.
+    theirs: Vec<Seen<'a>>,
     other: Option<(Lsn, Option<String>)>,
-    /// The first transaction of the actor.
-    first: Lsn,
 }
 
-/// One change of a record, and who made it.
-struct Seen<'a, 'm> {
+/// One change of a record.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
     lsn: Lsn,
     before: Option<Image<'a>>,
     after: Option<Image<'a>>,
-    actor: Option<&'m String>,
 }
 
 impl<'a> Net<'a> {
-    fn new(seen: &Seen<'a, '_>) -> Self {
-        let (past, now) = (seen.before, seen.after);
-        Self { past, now, is_chosen: false, other: None, first: seen.lsn }
+    const fn new(first: &Seen<'a>) -> Self {
+        let (past, now) = (first.before, first.after);
+        Self { past, now, is_chosen: false, theirs: Vec::new(), other: None }
     }
 
     /// Takes a change in, after those that were before it.
-    fn note(&mut self, seen: &Seen<'a, '_>, restore: &Restore) {
+    fn note(&mut self, seen: Seen<'a>, actor: Option<&String>, restore: &Restore) {
         self.now = seen.after;
         if restore.actors.is_empty() {
             self.is_chosen = true;
-        } else if by(&restore.actors, seen.actor) {
-            if !self.is_chosen {
-                self.first = seen.lsn;
-            }
+        } else if by(&restore.actors, actor) {
             self.is_chosen = true;
+            self.theirs.push(seen);
         } else if self.other.is_none() {
-            self.other = Some((seen.lsn, seen.actor.cloned()));
+            self.other = Some((seen.lsn, actor.cloned()));
         }
     }
 
+    /// Whether more goes than what the actors did: taking that back, the newest first, does not
+    /// lead to what was.
+    fn loses_more(&self) -> bool {
+        let back = |now, seen: &Seen<'a>| (now == seen.after).then_some(seen.before);
+        self.other.is_some() && self.theirs.iter().rev().try_fold(self.now, back) != Some(self.past)
+    }
+
     fn planned(self, restore: &Restore, collection: &'a str, key: &'a [u8]) -> PlannedChange<'a> {
-        let Self { past, now, other, first, .. } = self;
+        let is_conflict = self.loses_more();
+        let Self { past, now, theirs, other, .. } = self;
         let mut after = match restore.mode {
             RestoreMode::Replace => past.map(Value::Stored),
             RestoreMode::Merge => merge::with_what_was_lost(now, past),
         };
         let differs = after.as_ref().map(Value::image) != now;
-        let conflict = other.filter(|_| differs).map(|(later, later_actor)| RecordConflict {
-            lsn: first,
+        let conflict = other.filter(|_| differs && is_conflict);
+        let conflict = conflict.map(|(later, later_actor)| RecordConflict {
+            lsn: theirs.first().map_or(restore.target, |seen| seen.lsn),
             later,
             later_actor,
             resolution: restore.on_conflict.resolution(),
@@ -238,14 +244,10 @@ fn nets<'a>(store: &'a Store, restore: &Restore, head: Lsn) -> Result<BTreeMap<N
             }
             versions.reverse();
             for version in versions.iter().filter(|version| version.lsn() <= head) {
-                let seen = Seen {
-                    lsn: version.lsn(),
-                    before: version.before(),
-                    after: version.after(),
-                    actor: version.metadata().actor.as_ref(),
-                };
+                let (lsn, actor) = (version.lsn(), version.metadata().actor.as_ref());
+                let seen = Seen { lsn, before: version.before(), after: version.after() };
                 let net = nets.entry((name, version.key()));
-                net.or_insert_with(|| Net::new(&seen)).note(&seen, restore);
+                net.or_insert_with(|| Net::new(&seen)).note(seen, actor, restore);
             }
         }
         return Ok(nets);
@@ -259,9 +261,9 @@ fn nets<'a>(store: &'a Store, restore: &Restore, head: Lsn) -> Result<BTreeMap<N
             if change.is_system() || !restore.scope.names(collection, key) {
                 continue;
             }
-            let seen = Seen { lsn, before: change.before(), after: change.after(), actor };
+            let seen = Seen { lsn, before: change.before(), after: change.after() };
             let net = nets.entry((collection, key)).or_insert_with(|| Net::new(&seen));
-            net.note(&seen, restore);
+            net.note(seen, actor, restore);
         }
     }
     Ok(nets)

@@ -258,16 +258,21 @@ fn summary(plan: &Plan<'_>) -> String {
     };
     format!(
         "{what}: {} to create, {} to update, {} to delete, {} unchanged, {}; {} bytes, \
-         about {:.2} s\nplan {}",
+         about {}\nplan {}",
         counts.create,
         counts.update,
         counts.delete,
         counts.unchanged,
         count(counts.conflict, "conflict"),
         plan.bytes(),
-        plan.seconds(),
+        took(plan.seconds()),
         plan.id()
     )
+}
+
+/// A time for people.
+fn took(seconds: f64) -> String {
+    if seconds < 1.0 { format!("{:.0} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }
 }
 
 /// Tells what was done.
