@@ -3,6 +3,7 @@
 
 mod hotel;
 mod script;
+mod take_back;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ use afterimage::{
 
 use super::Stage;
 use super::hotel::Hotel;
+use super::take_back;
 use super::writer::{self, kill_a_writer, write_rest};
 use crate::args::DemoArgs;
 use crate::context::Context;
@@ -35,6 +36,7 @@ pub(super) struct Summary {
     restored: PathBuf,
     transactions: Lsn,
     accident_lsn: Lsn,
+    undone_lsn: Lsn,
     restored_lsn: Lsn,
     state_digest: String,
     restored_digest: String,
@@ -83,7 +85,14 @@ pub(super) fn play(
     title("5. Reading the past");
     past(context, &store, &accident, hotel.is_some())?;
 
-    title("6. Restoring to just before it, into a new store");
+    title("6. Taking it back, and nothing else");
+    let undone_lsn = take_back::undo(context, &store, accident.lsn)?;
+    past(context, &store, &accident, hotel.is_some())?;
+
+    title("7. There and back: everything as it was just before, and that undone");
+    take_back::there_and_back(context, &store, accident.lsn.previous())?;
+
+    title("8. Restoring to just before it, into a new store");
     let restored_lsn = accident.lsn.previous();
     let restored_digest = restore(context, &store, stage, restored_lsn)?;
     let summary = Summary {
@@ -91,6 +100,7 @@ pub(super) fn play(
         restored: stage.restored.clone(),
         transactions: store.head(),
         accident_lsn: accident.lsn,
+        undone_lsn,
         restored_lsn,
         state_digest: store.snapshot_at(restored_lsn)?.digest()?.to_string(),
         restored_digest,
@@ -310,7 +320,7 @@ fn restore(context: &Context, store: &Store, stage: &Stage, to: Lsn) -> Result<S
     Ok(report.state_digest.to_string())
 }
 
-fn shown(duration: Duration) -> String {
+pub(super) fn shown(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds >= 1.0 {
         format!("{seconds:.2} s")
@@ -321,6 +331,6 @@ fn shown(duration: Duration) -> String {
     }
 }
 
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     format!("{}.{} MB", count / 1_000_000, count / 100_000 % 10)
 }
