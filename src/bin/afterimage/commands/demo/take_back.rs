@@ -37,6 +37,10 @@ pub(super) fn there_and_back(context: &Context, store: &Store, to: Lsn) -> Resul
     tell(context, &plan, &shown(started.elapsed()));
     let restored = store.execute(&plan, &author("everything as it was"))?;
     let there = store.snapshot().digest()?;
+    if restored.is_empty() {
+        context.out.say("   nothing to do: taking the accident back has led there already");
+        return Ok(());
+    }
     let undo = Undo::transaction(restored.lsn());
     let undone = store.undo(&undo, &author("and back"))?;
     let back = store.snapshot().digest()?;
