@@ -97,12 +97,14 @@ impl Restore {
         Self { head: Some(head), ..self }
     }
 
+    /// What was asked for, for `$audit`.
     fn describe(&self) -> serde_json::Value {
         let mode = match self.mode {
             RestoreMode::Replace => "replace",
             RestoreMode::Merge => "merge",
         };
-        serde_json::json!({"actors": self.actors, "mode": mode})
+        let scope = self.scope.describe();
+        serde_json::json!({"actors": self.actors, "scope": scope, "mode": mode})
     }
 }
 

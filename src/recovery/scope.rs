@@ -80,6 +80,24 @@ impl Scope {
         (only && !self.records.is_empty()).then_some(&self.records)
     }
 
+    /// What it says, for `$audit`; nothing if it is about everything.
+    pub(super) fn describe(&self) -> serde_json::Value {
+        let is_all = self.names_everything() && self.condition.is_none();
+        let text = |(collection, key): &(String, Vec<u8>)| {
+            format!("{collection}/{}", String::from_utf8_lossy(key))
+        };
+        let texts = |names: &[(String, Vec<u8>)]| names.iter().map(text).collect::<Vec<_>>();
+        let described = || {
+            serde_json::json!({
+                "collections": self.collections,
+                "records": texts(&self.records),
+                "prefixes": texts(&self.prefixes),
+                "condition": self.condition.is_some(),
+            })
+        };
+        if is_all { serde_json::Value::Null } else { described() }
+    }
+
     fn names_everything(&self) -> bool {
         self.collections.is_empty() && self.records.is_empty() && self.prefixes.is_empty()
     }

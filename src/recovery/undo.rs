@@ -161,8 +161,8 @@ impl Undo {
             && self.attribute.as_ref().is_none_or(attribute)
     }
 
-    pub(super) fn describe(&self) -> Json {
-        let (after, until) = (self.after, self.until);
+    /// What was asked for, for `$audit`.
+    fn describe(&self) -> Json {
         let mode = match self.mode {
             UndoMode::Strict => "strict",
             UndoMode::Cascade => "cascade",
@@ -171,8 +171,13 @@ impl Undo {
             UndoMode::Merge(_) => "merge",
         };
         serde_json::json!({
-            "after": after, "until": until, "actors": self.actors,
-            "correlation": self.correlation, "mode": mode,
+            "after": self.after,
+            "until": self.until,
+            "actors": self.actors,
+            "correlation": self.correlation,
+            "attribute": self.attribute,
+            "scope": self.scope.describe(),
+            "mode": mode,
         })
     }
 }
@@ -191,11 +196,14 @@ impl Store {
         loop {
             let planner = Planner { store: self, undo, head, selection: &selection };
             let (plan, later) = planner.plan()?;
-            if undo.mode != UndoMode::Cascade || later.is_empty() {
-                return Ok(plan);
+            let chosen = selection.transactions.len();
+            if undo.mode == UndoMode::Cascade {
+                for lsn in later {
+                    selection.add(&self.transaction(lsn)?, undo)?;
+                }
             }
-            for lsn in later {
-                selection.add(&self.transaction(lsn)?, undo)?;
+            if selection.transactions.len() == chosen {
+                return Ok(plan);
             }
         }
     }
