@@ -132,3 +132,55 @@ fn a_path_leads_through_objects_and_arrays() {
     assert_eq!(tree.at_path("rooms.2.no"), None);
     assert_eq!(tree.at_path("rooms.no"), None);
 }
+
+#[test]
+fn numbers_are_the_same_by_value() {
+    let same = |a: &str, b: &str| {
+        let tree =
+            |text: &str| Tree::parse(format!("{{\"n\":[{text}]}}").as_bytes()).expect("valid");
+        tree(a).same_value(&tree(b))
+    };
+    for (a, b) in [
+        ("1", "1.0"),
+        ("1.50", "15e-1"),
+        ("-0", "0"),
+        ("0e5", "0.00"),
+        ("1E400", "10e399"),
+        ("120", "1.2e+2"),
+        ("0.001", "1e-3"),
+        ("100000000000000000000", "1e20"),
+    ] {
+        assert!(same(a, b) && same(b, a), "{a} {b}");
+    }
+    for (a, b) in [
+        ("1", "-1"),
+        ("1", "1.01"),
+        ("10", "1"),
+        ("0.1", "0.01"),
+        ("1e99999999999999999999", "1"),
+        ("9007199254740993", "9007199254740992"),
+        ("1", "\"1\""),
+    ] {
+        assert!(!same(a, b) && !same(b, a), "{a} {b}");
+    }
+}
+
+#[test]
+fn a_path_is_read_as_it_is_shown() {
+    for (text, steps, shown) in [
+        ("a", vec!["a"], "a"),
+        (".a.0", vec!["a", "0"], "a.0"),
+        (r#""a.b".c"#, vec!["a.b", "c"], r#""a.b".c"#),
+        (r#"a."\u0062\"""#, vec!["a", "b\""], r#"a."b\"""#),
+        (r#""".x"#, vec!["", "x"], r#""".x"#),
+    ] {
+        let path: FieldPath = text.parse().expect("a path");
+        assert_eq!(path.steps(), steps);
+        assert_eq!(path.to_string(), shown);
+        assert_eq!(shown.parse::<FieldPath>().expect("a path"), path);
+    }
+    for text in ["", ".", "a..b", "a.", r#"a"b"#, r#""a"#, r#""a"b"#, r#""a\x""#] {
+        assert!(text.parse::<FieldPath>().is_err(), "{text}");
+    }
+    assert!("a.".repeat(1000).parse::<FieldPath>().is_err());
+}

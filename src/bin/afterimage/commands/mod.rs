@@ -1,6 +1,7 @@
 //! One function for each command.
 
 mod bench;
+mod bisect;
 mod care;
 mod data;
 mod demo;
@@ -11,6 +12,7 @@ mod past;
 mod point;
 mod repair;
 mod restore;
+mod search;
 
 use afterimage::Result;
 
@@ -48,6 +50,8 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {
         Command::Show(args) => past::show(context, args),
         Command::Diff(args) => past::diff(context, args),
         Command::Blame(args) => past::blame(context, args),
+        Command::Search(args) => search::run(context, args),
+        Command::Bisect(args) => bisect::run(context, args),
         Command::Point(command) => point::run(context, command),
         Command::Restore(args) => restore::run(context, args),
         Command::Import(args) => exchange::import(context, args),
