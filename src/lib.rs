@@ -7,7 +7,7 @@
 //! * [`Transaction`] and [`Store::write`]: changing records, of several [`Collection`]s at once.
 //! * [`Snapshot`]: the store at one moment. [`Store::resolve`] finds the moment.
 //! * [`Store::history`], [`Store::transactions`], [`Store::log`], [`Store::diff`],
-//!   [`Store::blame`]: what was done.
+//!   [`Store::blame`]: what was done. [`Store::search`], [`Store::bisect`]: when.
 //! * [`Store::undo`], [`Store::restore`]: taking changes back, each [planned](Plan) first.
 //! * [`Store::restore_into`]: a store as it was. [`verify()`]: whether it is sound. [`doctor()`]:
 //!   why it can't be used well.
@@ -60,7 +60,10 @@ pub use format::digest::StateDigest;
 pub use format::image::{CodecId, Image, Op, OwnedImage, UnknownCodec};
 pub use format::metadata::Metadata;
 pub use format::store_header::Fork;
-pub use history::{BlameLine, FieldChange, Log, LogEntry, LogQuery, RecordDiff, field_changes};
+pub use history::{
+    Bisection, BlameLine, FieldChange, FieldState, Log, LogEntry, LogQuery, Probe, RecordDiff,
+    Search, SearchQuery, Transition, Verdict, field_changes,
+};
 pub use journal::recover::Notice;
 pub use lsn::Lsn;
 pub use projection::{Runner, RunnerState};

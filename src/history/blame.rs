@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::diff::{shown, tree};
 use crate::error::{Error, Result, code};
-use crate::json::Tree;
+use crate::json::{FieldPath, Tree};
 use crate::lsn::Lsn;
 use crate::store::{Store, Version};
 use crate::time::Timestamp;
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// One field with the transaction that last changed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BlameLine {
-    /// The names and array indices that lead to the field, joined by dots; empty: the whole value.
+    /// The field, as [`FieldPath`] writes it; empty: the whole value.
     pub path: String,
     /// The field's value as JSON text.
     pub value: String,
@@ -64,11 +64,12 @@ type Path = Vec<String>;
 
 /// Goes back through the versions; a field belongs to the newest one before which it was different.
 fn attribute(leaves: Vec<(Path, &Tree)>, versions: &[Version<'_>]) -> Vec<BlameLine> {
-    let mut open: Vec<_> = leaves.into_iter().map(|(path, value)| (path, value, None)).collect();
+    let open = leaves.into_iter().map(|(path, value)| (FieldPath::new(path), value, None));
+    let mut open: Vec<_> = open.collect();
     for version in versions {
         let before = version.before().and_then(tree);
         for (path, value, found) in open.iter_mut().filter(|(_, _, found)| found.is_none()) {
-            if at(before.as_ref(), path) != Some(*value) {
+            if before.as_ref().and_then(|tree| path.find(tree)) != Some(*value) {
                 *found = Some(version);
             }
         }
@@ -77,7 +78,7 @@ fn attribute(leaves: Vec<(Path, &Tree)>, versions: &[Version<'_>]) -> Vec<BlameL
         }
     }
     open.into_iter()
-        .filter_map(|(path, value, found)| Some(line(path.join("."), value.to_string(), found?)))
+        .filter_map(|(path, value, found)| Some(line(path.to_string(), value.to_string(), found?)))
         .collect()
 }
 
@@ -115,12 +116,4 @@ fn collect_leaves<'a>(path: &mut Path, tree: &'a Tree, leaves: &mut Vec<(Path, &
         | Tree::Number(_)
         | Tree::String(_) => leaves.push((path.clone(), tree)),
     }
-}
-
-fn at<'a>(tree: Option<&'a Tree>, path: &[String]) -> Option<&'a Tree> {
-    path.iter().try_fold(tree?, |tree, step| match tree {
-        Tree::Object(_) => tree.get(step),
-        Tree::Array(items) => items.get(step.parse::<usize>().ok()?),
-        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) => None,
-    })
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::format::image::{CodecId, Image};
-use crate::json::{Tree, fields};
+use crate::json::{FieldPath, Tree, fields};
 use crate::lsn::Lsn;
 use crate::store::Store;
 
@@ -27,7 +27,7 @@ pub struct RecordDiff<'a> {
 /// A field that differs between two values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldChange {
-    /// The names and array indices that lead to it, joined by dots; empty: the whole value.
+    /// The field, as [`FieldPath`] writes it; empty: the whole value.
     pub path: String,
     /// What it was, as JSON text; none if it was absent.
     pub before: Option<String>,
@@ -133,7 +133,7 @@ fn compare(
             }
         }
         _ => changes.push(FieldChange {
-            path: path.join("."),
+            path: FieldPath::new(path.clone()).to_string(),
             before: before.map(Tree::to_string),
             after: after.map(Tree::to_string),
         }),

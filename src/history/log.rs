@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, code};
 use crate::format::image::Op;
+use crate::format::metadata::Metadata;
 use crate::lsn::Lsn;
 use crate::store::{ChangeView, History, Store, TransactionView, Transactions};
 
@@ -12,6 +13,8 @@ pub struct LogQuery {
     pub collection: Option<String>,
     /// Only changes of this record of the collection.
     pub key: Option<Vec<u8>>,
+    /// Only changes of records whose keys begin with this.
+    pub prefix: Option<Vec<u8>>,
     /// Only transactions after this one.
     pub since: Option<Lsn>,
     /// Only transactions up to this one.
@@ -22,6 +25,11 @@ pub struct LogQuery {
     pub actor: Option<String>,
     /// Only transactions whose message matches this regular expression.
     pub grep: Option<String>,
+    /// Only transactions that belong to this.
+    pub correlation: Option<String>,
+    /// Only transactions that have all these attributes, by name and value: a string is given as
+    /// it is, any other value as JSON.
+    pub attributes: Vec<(String, String)>,
     /// The store's own collections too.
     pub system: bool,
 }
@@ -97,7 +105,13 @@ impl<'a> Log<'a> {
         let metadata = transaction.metadata();
         let actor = self.query.actor.is_none() || metadata.actor == self.query.actor;
         let message = metadata.message.as_deref().unwrap_or_default();
-        actor && self.grep.as_ref().is_none_or(|grep| grep.is_match(message))
+        let correlation =
+            self.query.correlation.is_none() || metadata.correlation == self.query.correlation;
+        let mut attributes = self.query.attributes.iter();
+        actor
+            && correlation
+            && attributes.all(|(name, value)| has_attribute(metadata, name, value))
+            && self.grep.as_ref().is_none_or(|grep| grep.is_match(message))
     }
 
     fn choose(&self, transaction: &TransactionView<'a>) -> Result<Vec<ChangeView<'a>>> {
@@ -110,6 +124,7 @@ impl<'a> Log<'a> {
                 Some(collection) => change.collection() == collection,
                 None => query.system || !change.is_system(),
             } && query.key.as_deref().is_none_or(|key| key == change.key())
+                && query.prefix.as_deref().is_none_or(|prefix| change.key().starts_with(prefix))
                 && (query.ops.is_empty() || query.ops.contains(&change.op()));
             if wanted {
                 chosen.push(change);
@@ -117,6 +132,13 @@ impl<'a> Log<'a> {
         }
         Ok(chosen)
     }
+}
+
+fn has_attribute(metadata: &Metadata, name: &str, value: &str) -> bool {
+    metadata.attributes.get(name).is_some_and(|known| {
+        known.as_str() == Some(value)
+            || serde_json::from_str::<serde_json::Value>(value).is_ok_and(|value| value == *known)
+    })
 }
 
 impl<'a> Iterator for Log<'a> {

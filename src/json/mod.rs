@@ -4,7 +4,9 @@
 //! and taking apart goes through [`Tree`].
 
 mod merge;
+mod number;
 mod parse;
+mod path;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +15,7 @@ use std::fmt::{self, Write as _};
 pub(crate) use merge::fields;
 pub use merge::{FieldConflict, Side, bring_back, merge_three};
 pub use parse::JSON_DEPTH_MAX;
+pub use path::FieldPath;
 
 use crate::error::Result;
 
@@ -60,11 +63,36 @@ impl Tree {
     /// The value at a path of names and array indices separated by dots.
     #[must_use]
     pub fn at_path(&self, path: &str) -> Option<&Self> {
-        path.split('.').try_fold(self, |tree, step| match tree {
+        path.split('.').try_fold(self, Self::step)
+    }
+
+    /// The item of an array by its index, or the field of an object by its name.
+    fn step(&self, step: &str) -> Option<&Self> {
+        match self {
             Self::Array(items) => items.get(step.parse::<usize>().ok()?),
-            Self::Object(_) => tree.get(step),
+            Self::Object(_) => self.get(step),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) => None,
-        })
+        }
+    }
+
+    /// Whether two values are the same, however their numbers are written: `1.50` and `15e-1` are.
+    /// `==` compares numbers as they are written.
+    #[must_use]
+    pub fn same_value(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => number::same(a, b),
+            (Self::Array(a), Self::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_value(b))
+            }
+            (Self::Object(a), Self::Object(b)) => {
+                let (a, b) = (by_name(a), by_name(b));
+                let same = |((x, a), (y, b)): (&(String, Self), &(String, Self))| {
+                    x == y && a.same_value(b)
+                };
+                a.len() == b.len() && a.into_iter().zip(b).all(same)
+            }
+            _ => self == other,
+        }
     }
 
     /// The text of a string.

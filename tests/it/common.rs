@@ -1,8 +1,9 @@
 //! What several modules need.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
-use afterimage::{CodecId, Image, Options, Store};
+use afterimage::{CodecId, Durability, Image, ImportOptions, Lsn, Options, Store};
 use tempfile::TempDir;
 
 /// A directory for a store, removed at the end.
@@ -25,7 +26,7 @@ impl Place {
 
     /// Small segments, so that tests see many.
     pub(crate) fn options() -> Options {
-        Store::options().segment_bytes(8192).durability(afterimage::Durability::Process)
+        Store::options().segment_bytes(8192).durability(Durability::Process)
     }
 
     pub(crate) fn open(&self) -> Store {
@@ -46,7 +47,7 @@ pub(crate) fn raw(bytes: &[u8]) -> Image<'_> {
 }
 
 /// Puts one record.
-pub(crate) fn put(store: &Store, key: &str, value: &str) -> afterimage::Lsn {
+pub(crate) fn put(store: &Store, key: &str, value: &str) -> Lsn {
     store
         .write(|tx| tx.put_image("things", key.as_bytes(), raw(value.as_bytes())))
         .expect("the record is put")
@@ -58,4 +59,40 @@ pub(crate) fn value(store: &Store, key: &str) -> Option<String> {
     let snapshot = store.snapshot();
     let record = snapshot.record("things", key.as_bytes()).expect("the record is read")?;
     Some(String::from_utf8_lossy(record.image().bytes()).into_owned())
+}
+
+/// Puts one record of JSON into a collection.
+pub(crate) fn put_json(store: &Store, collection: &str, key: &str, text: &str) -> Lsn {
+    let image = Image::new(text.as_bytes(), CodecId::Json);
+    let put = store.write(|tx| tx.put_image(collection, key.as_bytes(), image));
+    put.expect("the record is put").lsn()
+}
+
+/// A store of the real change events, if their file is at hand.
+pub(crate) fn fires(place: &Place) -> Option<Store> {
+    let Some(path) = std::env::var_os("AFTERIMAGE_CA_FIRES") else {
+        crate::skipped::skipped("AFTERIMAGE_CA_FIRES does not name the file of real change events");
+        return None;
+    };
+    let events = std::fs::read(path).expect("the unpacked file of change events");
+    let options = Store::options().durability(Durability::Process);
+    let store = options.open(place.path()).expect("the store opens");
+    let options = ImportOptions { keep_times: true, ..ImportOptions::default() };
+    let report = store.import(&mut &events[..], &options, &mut |_| {}).expect("imported");
+    assert_eq!((report.transactions, report.changes), (2581, 6923));
+    Some(store)
+}
+
+/// Prints how long something takes.
+#[expect(clippy::disallowed_methods, reason = "it measures for people, and decides nothing")]
+pub(crate) fn timed<T>(what: &str, body: impl FnOnce() -> T) -> T {
+    let start = std::time::Instant::now();
+    let result = body();
+    say(&format!("{what}: {:?}", start.elapsed()));
+    result
+}
+
+/// Says something past the test harness.
+pub(crate) fn say(text: &str) {
+    drop(writeln!(std::io::stderr(), "{text}"));
 }

@@ -1,7 +1,6 @@
 //! Change events out and in.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use afterimage::json::Tree;
 use afterimage::{
@@ -10,7 +9,7 @@ use afterimage::{
 };
 use proptest::prelude::*;
 
-use crate::common::Place;
+use crate::common::{Place, fires};
 
 fn import(store: &Store, lines: &str) -> Result<ImportReport> {
     import_with(store, lines, &ImportOptions::default())
@@ -373,19 +372,8 @@ const OUTAGES: [(u64, &str, usize); 6] = [
 
 #[test]
 fn the_real_register_shows_each_outage_and_comes_back() {
-    let Some(path) = std::env::var_os("AFTERIMAGE_CA_FIRES") else {
-        crate::skipped::skipped("AFTERIMAGE_CA_FIRES does not name the file of real change events");
-        return;
-    };
-    let events = fs::read(path).expect("the unpacked file of change events");
     let place = Place::new();
-    let store = Store::options()
-        .durability(afterimage::Durability::Process)
-        .open(place.path())
-        .expect("open");
-    let options = ImportOptions { keep_times: true, ..ImportOptions::default() };
-    let report = store.import(&mut &events[..], &options, &mut |_| {}).expect("imported");
-    assert_eq!((report.transactions, report.changes), (2581, 6923));
+    let Some(store) = fires(&place) else { return };
     let count = |lsn: u64| {
         let snapshot = store.snapshot_at(Lsn::new(lsn)).expect("kept");
         snapshot.scan("incidents", KeyRange::all()).expect("scan").count()

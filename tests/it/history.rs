@@ -8,7 +8,8 @@ use afterimage::{
 };
 use proptest::prelude::*;
 
-use crate::common::{Place, put, raw, value};
+use crate::common::{Place, put, raw, timed, value};
+use crate::number::number;
 
 fn put_json(store: &Store, actor: &str, key: &str, text: &str) -> Lsn {
     let committed = store.write(|tx| {
@@ -104,6 +105,40 @@ fn wide_objects_are_compared_in_time() {
     let image = |text: &'static str| Some(Image::new(text.as_bytes(), CodecId::Json));
     let changes = afterimage::field_changes(image(a.leak()), image(b.leak()));
     assert_eq!(changes.len(), 100_000);
+}
+
+/// Prints what it costs; `AFTERIMAGE_BLAME_RECORDS=100000` for many other records.
+#[test]
+fn blame_looks_at_the_versions_of_its_record_alone() {
+    let records = number("AFTERIMAGE_BLAME_RECORDS", 1000);
+    let place = Place::new();
+    let options = Store::options().durability(afterimage::Durability::Process);
+    let store = options.open(place.path()).expect("the store opens");
+    for version in 0..200 {
+        for first in (0..records).step_by(1000) {
+            let written = store.write(|tx| {
+                for n in first..records.min(first + 1000) {
+                    let text = format!(r#"{{"n":{n},"name":"guest","room":{}}}"#, version / 150);
+                    let image = Image::new(text.as_bytes(), CodecId::Json);
+                    tx.put_image("guests", format!("g-{n}").as_bytes(), image)?;
+                    let text = format!("[{version}]");
+                    let image = Image::new(text.as_bytes(), CodecId::Json);
+                    tx.put_image("seen", format!("g-{n}").as_bytes(), image)?;
+                }
+                Ok(())
+            });
+            written.expect("written");
+        }
+    }
+    for n in [17, records / 2, records - 1] {
+        for collection in ["guests", "seen", "guests", "seen"] {
+            let key = format!("g-{n}");
+            let what = format!("blame of {collection}/{key} among {records} records");
+            let blame = || store.blame(collection, key.as_bytes(), store.head()).expect("blame");
+            let lines = timed(&what, blame);
+            assert_eq!(lines.len(), if collection == "seen" { 1 } else { 3 });
+        }
+    }
 }
 
 #[test]

@@ -9,6 +9,8 @@
 mod common;
 #[path = "../kit/copy.rs"]
 mod copy;
+#[path = "../kit/number.rs"]
+mod number;
 #[path = "../kit/skipped.rs"]
 mod skipped;
 
@@ -16,6 +18,8 @@ mod skipped;
 mod bad_input;
 /// The command `bench`, with little to measure.
 mod bench;
+/// Which transaction broke it.
+mod bisect;
 /// The command line as scripts see it.
 mod cli;
 /// Commits: isolation, expectations, groups, sizes.
@@ -26,6 +30,8 @@ mod corpus;
 mod doctor;
 /// Change events out and in, and the real history where its file is at hand.
 mod exchange;
+/// Filters in the language of jq.
+mod filter;
 /// Released formats.
 mod golden;
 /// Looking through the past, and restoring it elsewhere.
@@ -38,6 +44,8 @@ mod opening;
 mod projection;
 /// Damaged stores made anew.
 mod repair;
+/// Which transaction took a field from one value to another.
+mod search;
 /// Async: commits, subscriptions.
 mod subscribe;
 /// Bytes that go away under an open store.

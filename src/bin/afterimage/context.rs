@@ -65,6 +65,18 @@ impl Context {
         Ok((store, snapshot))
     }
 
+    /// What to type to go back to just before a transaction, of all or of what `what` names.
+    pub(crate) fn restore_command(&self, lsn: Lsn, what: &[&str]) -> String {
+        let mut words = vec![format!("afterimage restore --to {lsn}^")];
+        words.extend(what.iter().map(|word| shell_word(word)));
+        if std::env::var_os("AFTERIMAGE_STORE").is_none()
+            && let Some(store) = &self.globals.store
+        {
+            words.push(format!("-s {}", shell_word(&store.to_string_lossy())));
+        }
+        words.join(" ")
+    }
+
     /// Asks before something is removed.
     pub(crate) fn confirm(&self, question: &str) -> Result<bool> {
         if self.globals.yes {
@@ -87,6 +99,15 @@ impl Context {
 /// The moment that is asked for; without one, the newest.
 pub(crate) fn at(store: &Store, rev: Option<&str>) -> Result<Lsn> {
     rev.map_or(Ok(store.head()), |rev| store.resolve(rev))
+}
+
+/// A word so that a shell reads it as it is.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 impl Signed {

@@ -174,7 +174,7 @@ pub(crate) fn record_change(
     Ok(())
 }
 
-fn field_change(out: &mut Output, field: &FieldChange) -> Result<()> {
+pub(crate) fn field_change(out: &mut Output, field: &FieldChange) -> Result<()> {
     let path = field_name(&field.path);
     for (color, sign, value) in [("31", '-', &field.before), ("32", '+', &field.after)] {
         if let Some(value) = value {

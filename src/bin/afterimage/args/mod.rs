@@ -3,6 +3,7 @@
 mod care;
 mod data;
 mod exchange;
+mod find;
 mod meta;
 mod past;
 mod recovery;
@@ -14,8 +15,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 pub(crate) use care::{CareArgs, CheckpointArgs, DoctorArgs, RepairArgs, VerifyArgs};
 pub(crate) use data::{CollectionsArgs, DeleteArgs, GetArgs, InitArgs, PutArgs, ScanArgs};
 pub(crate) use exchange::{DurabilityArg, ExportArgs, Format, ImportArgs};
+pub(crate) use find::{BisectArgs, SearchArgs};
 pub(crate) use meta::{BenchArgs, CompletionsArgs, DemoArgs, ExplainArgs, ManArgs};
-pub(crate) use past::{BlameArgs, DiffArgs, LogArgs, OpArg, ShowArgs};
+pub(crate) use past::{BlameArgs, Choice, DiffArgs, LogArgs, OpArg, ShowArgs};
 pub(crate) use recovery::{
     OnConflictArg, PlanArgs, PointAnnotateArgs, PointCommand, PointKindArg, PointListArgs,
     RestoreArgs, RestoreModeArg, ScopeArgs, UndoArgs, UndoModeArg,
@@ -118,7 +120,7 @@ pub(crate) struct Signed {
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Reading {
     /// The moment to read at
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", env = "AFTERIMAGE_AS_OF")]
     pub as_of: Option<String>,
     /// Of a damaged store, serve what is sound
     #[arg(long)]
@@ -157,6 +159,26 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Show which transaction made each field of a record what it is
     Blame(BlameArgs),
+    /// Find the changes that took a field from one value to another
+    #[command(
+        after_help = "A value that is not JSON is a string: `--to paid` is `--to '\"paid\"'`. \
+                            Without --field, the values are those of whole records.\n\n\
+                            Examples:\n  \
+                            afterimage search invoices --field status --from paid --to deleted\n  \
+                            afterimage search invoices/17 --field guest.name --to absent\n  \
+                            afterimage search stock --field beds --to 0 --since '1 day ago' -n 1"
+    )]
+    Search(SearchArgs),
+    /// Find the transaction that broke something
+    #[command(after_help = "CMD runs with AFTERIMAGE_STORE and AFTERIMAGE_AS_OF set, so that \
+                            `afterimage get`, `scan`, `export`, `collections` and `blame` in it \
+                            read that moment. It ends with 0 if the moment is good, 125 if that \
+                            can't be told, 1 to 127 if it is bad; anything else ends the \
+                            search.\n\n\
+                            Examples:\n  \
+                            afterimage bisect --good point:opening --bad HEAD -- ./check-stock.sh\n  \
+                            afterimage bisect --good 1 --bad HEAD --record stock/beds --expr '. >= 0'")]
+    Bisect(BisectArgs),
     /// Name moments
     #[command(subcommand)]
     Point(PointCommand),

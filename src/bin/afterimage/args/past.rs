@@ -18,6 +18,19 @@ pub(crate) struct LogArgs {
     /// With numbers for each collection
     #[arg(long)]
     pub stat: bool,
+    #[command(flatten)]
+    pub choice: Choice,
+    /// The store's own collections too
+    #[arg(long)]
+    pub system: bool,
+    /// Go on with what is committed from now on, oldest first
+    #[arg(short, long, conflicts_with = "until")]
+    pub follow: bool,
+}
+
+/// Which changes to look at; for commands that go through the past.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Choice {
     /// Only after this moment
     #[arg(long, value_name = "REV")]
     pub since: Option<String>,
@@ -33,18 +46,21 @@ pub(crate) struct LogArgs {
     /// Only transactions whose message matches
     #[arg(long, value_name = "RE")]
     pub grep: Option<String>,
+    /// Only transactions that belong to this
+    #[arg(long, value_name = "ID")]
+    pub where_correlation: Option<String>,
+    /// Only transactions with this attribute; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub where_attribute: Vec<String>,
+    /// Only records whose keys begin with this
+    #[arg(long, value_name = "P")]
+    pub prefix: Option<String>,
     /// Only the newest N
     #[arg(short, value_name = "N")]
     pub n: Option<usize>,
     /// Oldest first
     #[arg(long)]
     pub reverse: bool,
-    /// The store's own collections too
-    #[arg(long)]
-    pub system: bool,
-    /// Go on with what is committed from now on, oldest first
-    #[arg(short, long, conflicts_with = "until")]
-    pub follow: bool,
     /// Of a damaged store, serve what is sound
     #[arg(long)]
     pub salvage: bool,

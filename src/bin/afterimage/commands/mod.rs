@@ -1,6 +1,7 @@
 //! One function for each command.
 
 mod bench;
+mod bisect;
 mod care;
 mod data;
 mod demo;
@@ -12,6 +13,7 @@ mod plan;
 mod point;
 mod repair;
 mod restore;
+mod search;
 mod undo;
 
 use afterimage::Result;
@@ -52,6 +54,8 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {
         Command::Show(args) => past::show(context, args),
         Command::Diff(args) => past::diff(context, args),
         Command::Blame(args) => past::blame(context, args),
+        Command::Search(args) => search::run(context, args),
+        Command::Bisect(args) => bisect::run(context, args),
         Command::Point(command) => point::run(context, command),
         Command::Undo(args) => undo::run(context, args),
         Command::Restore(args) => restore::run(context, args),

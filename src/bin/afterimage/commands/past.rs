@@ -10,8 +10,8 @@ use afterimage::{
 use serde_json::value::RawValue;
 
 use super::{DIFFERENT, DONE};
-use crate::address::{Subject, record, show_key};
-use crate::args::{BlameArgs, DiffArgs, LogArgs, OpArg, ShowArgs};
+use crate::address::{Subject, parse_key, record, show_key};
+use crate::args::{BlameArgs, Choice, DiffArgs, LogArgs, OpArg, ShowArgs};
 use crate::context::Context;
 use crate::failure::usage;
 use crate::render::{self, FieldDocument, field_name, raw_key, raw_value, safe};
@@ -20,11 +20,12 @@ use crate::render::{self, FieldDocument, field_name, raw_key, raw_value, safe};
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) fn log(context: &mut Context, args: &LogArgs) -> Result<u8> {
-    let store = context.reader(args.salvage)?;
-    let query = query(&store, args)?;
+    let store = context.reader(args.choice.salvage)?;
+    let subject = args.subject.as_deref().map(Subject::parse).transpose()?;
+    let query = LogQuery { system: args.system, ..query(&store, subject, &args.choice)? };
     {
-        let entries = store.log(&query)?.take(args.n.unwrap_or(usize::MAX));
-        if args.reverse || args.follow {
+        let entries = store.log(&query)?.take(args.choice.n.unwrap_or(usize::MAX));
+        if args.choice.reverse || args.follow {
             let mut entries = entries.collect::<Result<Vec<_>>>()?;
             entries.reverse();
             for entry in &entries {
@@ -62,8 +63,8 @@ fn follow(context: &mut Context, store: &Store, mut query: LogQuery, args: &LogA
     }
 }
 
-fn query(store: &Store, args: &LogArgs) -> Result<LogQuery> {
-    let subject = args.subject.as_deref().map(Subject::parse).transpose()?;
+/// The changes that are asked for.
+pub(super) fn query(store: &Store, subject: Option<Subject>, choice: &Choice) -> Result<LogQuery> {
     let (collection, key) = match subject {
         Some(subject) => (Some(subject.collection), subject.key),
         None => (None, None),
@@ -75,15 +76,22 @@ fn query(store: &Store, args: &LogArgs) -> Result<LogQuery> {
         OpArg::D => Op::Delete,
         OpArg::R => Op::Read,
     };
+    let attribute = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(usage(format!("`{}` is no attribute; write NAME=VALUE", text.escape_debug()))),
+    };
     Ok(LogQuery {
         collection,
         key,
-        since: resolve(&args.since)?,
-        until: resolve(&args.until)?,
-        ops: args.op.iter().map(op).collect(),
-        actor: args.actor.clone(),
-        grep: args.grep.clone(),
-        system: args.system,
+        prefix: choice.prefix.as_deref().map(parse_key).transpose()?,
+        since: resolve(&choice.since)?,
+        until: resolve(&choice.until)?,
+        ops: choice.op.iter().map(op).collect(),
+        actor: choice.actor.clone(),
+        grep: choice.grep.clone(),
+        correlation: choice.where_correlation.clone(),
+        attributes: choice.where_attribute.iter().map(attribute).collect::<Result<_>>()?,
+        system: false,
     })
 }
 

@@ -4,11 +4,14 @@
 //! Investigation of Diff3*, FSTTCS 2007) on trees instead of lines: what only one side changed is
 //! taken, what both changed differently is a conflict.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::Tree;
+use super::{FieldPath, Tree};
 
 /// The fields by which the elements of an array may be told apart, in the order they are tried.
 const ELEMENT_KEYS: [&str; 5] = ["id", "_id", "key", "uuid", "name"];
@@ -161,7 +164,7 @@ impl Merge {
         theirs: Option<&Tree>,
     ) -> Option<Tree> {
         self.conflicts.push(FieldConflict {
-            path: self.path.join("."),
+            path: FieldPath::new(self.path.clone()).to_string(),
             base: base.map(Tree::to_string),
             ours: ours.map(Tree::to_string),
             theirs: theirs.map(Tree::to_string),

@@ -1,0 +1,58 @@
+//! Filters in the language of jq, through the public API.
+
+use afterimage::json::Tree;
+use afterimage::{CodecId, ErrorKind, Filter, Image, code};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<i32>().prop_map(|n| Value::from(f64::from(n) / 8.0)),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 30, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..5)
+                .prop_map(|map| Value::from(map.into_iter().collect::<serde_json::Map<_, _>>())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_goes_in_comes_out(value in value()) {
+        let text = value.to_string();
+        let tree = Tree::parse(text.as_bytes()).expect("JSON");
+        let outputs = Filter::compile(".").expect("understood").run(&tree).expect("it runs");
+        prop_assert_eq!(outputs.iter().map(Tree::to_string).collect::<Vec<_>>(), [text]);
+    }
+
+    #[test]
+    fn a_condition_is_what_it_says(a in any::<i64>(), b in any::<i64>(), s in any::<String>()) {
+        let text = json!({"a": a, "b": b, "s": s}).to_string();
+        let image = Image::new(text.as_bytes(), CodecId::Json);
+        let holds = |filter: &str| {
+            Filter::compile(filter).expect("understood").is_true(image).expect("it runs")
+        };
+        prop_assert_eq!(holds(".a < .b"), a < b);
+        prop_assert_eq!(holds(".a == .b or .a > .b"), a >= b);
+        prop_assert_eq!(holds(".s | length > 3"), s.chars().count() > 3);
+        let same = format!(".s == ({} | fromjson)", json!(json!(s).to_string()));
+        prop_assert!(holds(&same));
+        prop_assert!(!holds(".none"));
+    }
+}
+
+#[test]
+fn errors_have_codes_and_kinds() {
+    let error = Filter::compile(".a | {").expect_err("refused");
+    assert_eq!((error.code().id, error.kind()), (code::INVALID_FILTER.id, ErrorKind::Invalid));
+    let failing = Filter::compile("error(\"no room\")").expect("understood");
+    let error = failing.is_true(Image::new(b"1", CodecId::Json)).expect_err("it fails");
+    assert_eq!((error.code().id, error.kind()), (code::FILTER_FAILED.id, ErrorKind::Invalid));
+    assert_eq!(std::error::Error::source(&error).expect("a cause").to_string(), "no room");
+}
