@@ -1,12 +1,13 @@
 //! What happens in the demo, in its order.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use afterimage::json::Tree;
 use afterimage::{
-    Author, CodecId, Error, Image, ImportOptions, KeyRange, LogQuery, Lsn, Op, Result, Store,
-    VerifyDepth, code,
+    Author, CodecId, Error, Image, ImportOptions, KeyRange, LogQuery, Lsn, Result, SearchQuery,
+    Store, VerifyDepth, code,
 };
 
 use super::Stage;
@@ -142,7 +143,10 @@ fn find_again(context: &Context, store: &Store, accident: &Accident, hotel: bool
     let started = now();
     let found = find(store, &accident.collection, hotel)?;
     context.out.say(&format!(
-        "   LSN {} by {}: {}   (found in {})",
+        "   search {} {}: most of all, {} records, by LSN {} of {}: {}   (found in {})",
+        safe(&accident.collection),
+        if hotel { "--field total --to 0" } else { "--to absent" },
+        found.records,
         found.lsn,
         safe(&found.actor),
         safe(&found.message),
@@ -232,30 +236,33 @@ fn without_total(image: Image<'_>) -> Result<String> {
 
 struct Found {
     lsn: Lsn,
+    records: u64,
     actor: String,
     message: String,
 }
 
-/// The newest transaction in which many records lost their total, or were deleted.
+/// The transaction that took the total of most records to 0, or deleted most.
 fn find(store: &Store, collection: &str, hotel: bool) -> Result<Found> {
-    let ops = if hotel { vec![Op::Update] } else { vec![Op::Delete] };
-    let query = LogQuery { collection: Some(collection.to_owned()), ops, ..LogQuery::default() };
-    for entry in store.log(&query)? {
-        let entry = entry?;
-        let lost = entry
-            .changes
-            .iter()
-            .filter(|change| !hotel || (total(change.before()) > 0 && total(change.after()) == 0));
-        let metadata = entry.transaction.metadata();
-        if lost.count() * 2 > entry.changes.len() {
-            return Ok(Found {
-                lsn: entry.transaction.lsn(),
-                actor: metadata.actor.clone().unwrap_or_default(),
-                message: metadata.message.clone().unwrap_or_default(),
-            });
-        }
+    let field = if hotel { Some("total".parse()?) } else { None };
+    let to = if hotel { "0" } else { "absent" }.parse()?;
+    let changes = LogQuery { collection: Some(collection.to_owned()), ..LogQuery::default() };
+    let query = SearchQuery { changes, field, from: None, to: Some(to) };
+    let mut counts: BTreeMap<Lsn, u64> = BTreeMap::new();
+    for hit in store.search(&query)? {
+        *counts.entry(hit?.transaction.lsn()).or_default() += 1;
     }
-    Err(Error::new(&code::NO_SUCH_RECORD, "no such transaction was found"))
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    let Some((lsn, records)) = most else {
+        return Err(Error::new(&code::NO_SUCH_RECORD, "no such transaction was found"));
+    };
+    let transaction = store.transaction(lsn)?;
+    let metadata = transaction.metadata();
+    Ok(Found {
+        lsn,
+        records,
+        actor: metadata.actor.clone().unwrap_or_default(),
+        message: metadata.message.clone().unwrap_or_default(),
+    })
 }
 
 fn total(image: Option<Image<'_>>) -> u64 {
