@@ -14,13 +14,11 @@ fn mergeable() -> impl Strategy<Value = Tree> {
         let object = prop::collection::btree_map(field.0, field.1, 0..4)
             .prop_map(|fields| Tree::Object(fields.into_iter().collect()));
         let element = (0..4_u8, inner.clone()).prop_map(|(id, value)| {
-            Tree::Object(vec![
-                ("id".into(), Tree::Number(id.to_string())),
-                ("value".into(), value),
-            ])
+            Tree::Object(vec![("id".into(), Tree::Number(id.to_string())), ("value".into(), value)])
         });
         let keyed = prop::collection::vec(element, 0..4).prop_map(Tree::Array);
-        prop_oneof![3 => object, 2 => keyed, 1 => prop::collection::vec(inner, 0..3).prop_map(Tree::Array)]
+        let list = prop::collection::vec(inner, 0..3).prop_map(Tree::Array);
+        prop_oneof![3 => object, 2 => keyed, 1 => list]
     })
 }
 
@@ -62,7 +60,8 @@ proptest! {
             for (name, _) in now.iter().chain(past) {
                 prop_assert!(back.get(name).is_some());
             }
-            for (name, value) in past.iter().filter(|(name, _)| now.iter().all(|(n, _)| n != name)) {
+            let is_lost = |(name, _): &&(String, Tree)| now.iter().all(|(n, _)| n != name);
+            for (name, value) in past.iter().filter(is_lost) {
                 prop_assert_eq!(back.get(name), Some(value));
             }
         }

@@ -18,6 +18,9 @@ pub(crate) struct LogArgs {
     /// With numbers for each collection
     #[arg(long)]
     pub stat: bool,
+    /// With whether each change could be taken back now, and if not, why
+    #[arg(long, conflicts_with_all = ["oneline", "stat"])]
+    pub undoable: bool,
     #[command(flatten)]
     pub choice: Choice,
     /// The store's own collections too
@@ -83,6 +86,9 @@ pub(crate) enum OpArg {
 pub(crate) struct ShowArgs {
     /// The transaction
     pub rev: String,
+    /// With whether each change could be taken back now, and if not, why
+    #[arg(long)]
+    pub undoable: bool,
     /// Of a damaged store, serve what is sound
     #[arg(long)]
     pub salvage: bool,

@@ -14,6 +14,7 @@ mod point;
 mod repair;
 mod restore;
 mod search;
+mod telling;
 mod undo;
 
 use afterimage::Result;

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use afterimage::{
-    BlameLine, EventSource, LogEntry, LogQuery, Lsn, Op, RecordDiff, Result, Store, Timestamp,
-    write_event,
-};
+use afterimage::{BlameLine, LogEntry, LogQuery, Lsn, Op, RecordDiff, Result, Store, Timestamp};
 use serde_json::value::RawValue;
 
+use super::telling::Telling;
 use super::{DIFFERENT, DONE};
 use crate::address::{Subject, parse_key, record, show_key};
 use crate::args::{BlameArgs, Choice, DiffArgs, LogArgs, OpArg, ShowArgs};
@@ -103,12 +101,9 @@ fn show_entry(
 ) -> Result<()> {
     let LogEntry { transaction, changes } = entry;
     let out = &mut context.out;
+    let telling = Telling { store, patch: args.patch, undoable: args.undoable };
     if out.json {
-        let source = EventSource { store: store.id() };
-        for change in changes {
-            write_event(out.stream(), transaction, change, source)?;
-        }
-        return Ok(());
+        return changes.iter().try_for_each(|change| telling.tell(out, transaction, change));
     }
     if args.oneline {
         return render::transaction_line(out, transaction, changes.len());
@@ -124,7 +119,7 @@ fn show_entry(
         }
     } else {
         for change in changes {
-            render::change(out, change, args.patch)?;
+            telling.tell(out, transaction, change)?;
         }
     }
     out.line("")
@@ -133,18 +128,13 @@ fn show_entry(
 pub(super) fn show(context: &mut Context, args: &ShowArgs) -> Result<u8> {
     let store = context.reader(args.salvage)?;
     let transaction = store.transaction(store.resolve(&args.rev)?)?;
-    let source = EventSource { store: store.id() };
+    let telling = Telling { store: &store, patch: true, undoable: args.undoable };
     let out = &mut context.out;
     if !out.json {
         render::transaction_head(out, &transaction)?;
     }
     for change in transaction.changes() {
-        let change = change?;
-        if out.json {
-            write_event(out.stream(), &transaction, &change, source)?;
-        } else {
-            render::change(out, &change, true)?;
-        }
+        telling.tell(out, &transaction, &change?)?;
     }
     if !out.json {
         out.line(&format!("\nstate digest {}", transaction.digest()))?;
