@@ -173,8 +173,9 @@ pub(crate) enum Command {
                             can't be told, 1 to 127 if it is bad; anything else ends the \
                             search.\n\n\
                             Examples:\n  \
-                            afterimage bisect --good point:opening --bad HEAD -- ./check-stock.sh\n  \
-                            afterimage bisect --good 1 --bad HEAD --record stock/beds --expr '. >= 0'")]
+                            afterimage bisect --good point:opening --bad HEAD -- ./check.sh\n  \
+                            afterimage bisect --good 1 --bad HEAD --record stock/beds \
+                            --expr '. >= 0'")]
     Bisect(BisectArgs),
     /// Name moments
     #[command(subcommand)]
