@@ -114,8 +114,8 @@ proptest! {
         let store = counted(&place, bad);
         let first = good + 1 + first % length;
         let verdict = |n: u64| {
-            let is_skipped = skipped.contains(&n) && n != good && n != bad;
-            if is_skipped { Verdict::Skip } else { bad_from(first)(n) }
+            let skipped = skipped.contains(&n) && n != good && n != bad;
+            if skipped { Verdict::Skip } else { bad_from(first)(n) }
         };
         let found = bisect(&store, (good, bad), &verdict).expect("found");
         let newest_good = (good..first).rev().find(|n| verdict(*n) == Verdict::Good);

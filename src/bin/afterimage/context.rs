@@ -69,8 +69,9 @@ impl Context {
     pub(crate) fn restore_command(&self, lsn: Lsn, what: &[&str]) -> String {
         let mut words = vec![format!("afterimage restore --to {lsn}^")];
         words.extend(what.iter().map(|word| shell_word(word)));
-        if std::env::var_os("AFTERIMAGE_STORE").is_none()
-            && let Some(store) = &self.globals.store
+        let known = std::env::var_os("AFTERIMAGE_STORE").map(PathBuf::from);
+        if let Some(store) = &self.globals.store
+            && known.as_ref() != Some(store)
         {
             words.push(format!("-s {}", shell_word(&store.to_string_lossy())));
         }

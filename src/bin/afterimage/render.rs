@@ -145,6 +145,15 @@ pub(crate) fn transaction_line(
     out.line(&out.fit(line.trim_end()).replacen(&lsn, &painted, 1))
 }
 
+/// How many changes a transaction holds, without those of the store's own collections.
+pub(crate) fn user_changes(transaction: &TransactionView<'_>) -> Result<usize> {
+    let mut count = 0;
+    for change in transaction.changes() {
+        count += usize::from(!change?.is_system());
+    }
+    Ok(count)
+}
+
 /// One change: its record, and with `patch` the fields that differ.
 pub(crate) fn change(out: &mut Output, change: &ChangeView<'_>, patch: bool) -> Result<()> {
     let record = format!("{}/{}", safe(change.collection()), show_key(change.key()));

@@ -132,7 +132,7 @@ fn show(context: &mut Context, store: &Store, found: &Bisection, restore: &str) 
         out.line(&format!("one of these is the first bad ({probes} looked at)\n"))?;
         for lsn in &found.candidates {
             let transaction = store.transaction(*lsn)?;
-            render::transaction_line(out, &transaction, transaction.len())?;
+            render::transaction_line(out, &transaction, render::user_changes(&transaction)?)?;
         }
     }
     out.line(&format!("\nto go back to just before it:\n  {restore}"))

@@ -87,7 +87,7 @@ fn show(context: &mut Context, field: Option<&str>, found: &Transition<'_>) -> R
             restore,
         });
     }
-    render::transaction_line(out, transaction, transaction.len())?;
+    render::transaction_line(out, transaction, render::user_changes(transaction)?)?;
     render::change(out, change, field.is_none())?;
     if let Some(field) = field {
         let text = |value: &afterimage::json::Tree| value.to_string();
