@@ -243,4 +243,20 @@ codes! {
         "confirmation is needed and there is no terminal",
         "The command removes something and asks before it does; nobody is there to answer.",
         "look at what it would do with --dry-run, then give --yes" }
+    IMPORT_MODE = Code { id: "AF0056", Invalid,
+        "the mode of the import does not take this event",
+        "merge and skip-existing look at what exists when they begin, and so take records: creations, `r`, or events without `op`.",
+        "import a history with the mode append or replace, or export the state instead" }
+    IMPORT_KEY = Code { id: "AF0057", Invalid,
+        "the record of a document or table has no usable key",
+        "The key field is missing, empty, neither a string nor a number, begins with 0x without being hexadecimal, or stands twice.",
+        "name the right field with --key, or correct the line named" }
+    INVALID_DOCUMENT = Code { id: "AF0058", Invalid,
+        "the input is not what its format says",
+        "A JSON document is one array of objects, or one object whose names are the keys; a table has a line that names the columns, each once, and as many cells in each line.",
+        "correct the line named; transactions before it are committed" }
+    IMPORT_MAPPING = Code { id: "AF0059", Invalid,
+        "a field can't get its new name",
+        "The record has a field of that name already, or what the field would stand in is no object.",
+        "choose another name, or leave the field that is in the way out with --drop-field" }
 }
