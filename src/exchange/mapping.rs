@@ -50,6 +50,15 @@ impl Field {
         })
     }
 
+    /// Whether it is meant for records of this collection, and not for those of all.
+    fn is_for(&self, collection: &str) -> bool {
+        match (&self.collection, &self.path[..]) {
+            (Some(only), _) => only == collection,
+            (None, [first, _, ..]) => first == collection,
+            (None, _) => false,
+        }
+    }
+
     /// Where the field is in records of this collection.
     fn path_in(&self, collection: &str) -> &[String] {
         match (&self.collection, &self.path[..]) {
@@ -135,15 +144,19 @@ impl Mapper {
             field.is_met |= is_met;
             is_changed |= is_met;
         }
-        // All are taken out before one is put in, so that two can change places.
+        // All are taken out before one is put in, so that two can change places; first those that
+        // are meant for this collection alone.
         let mut moved = Vec::new();
-        for field in &mut self.moves {
+        let (own, general): (Vec<_>, Vec<_>) =
+            self.moves.iter_mut().partition(|field| field.is_for(collection));
+        for field in own.into_iter().chain(general) {
             if let Some(found) = extract(&mut tree, field.path_in(collection)) {
                 field.is_met = true;
                 moved.push((&*field, found));
             }
         }
-        for (field, (place, value)) in moved {
+        // The last one first, so that each finds the place that it left.
+        for (field, (place, value)) in moved.into_iter().rev() {
             let stays = match (field.path_in(collection), &field.to[..]) {
                 ([from @ .., _], [to @ .., _]) => from == to,
                 _ => false,

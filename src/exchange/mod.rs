@@ -1,5 +1,5 @@
-//! What goes out of a store and comes in from elsewhere: change events as lines of JSON, and records
-//! as documents and tables.
+//! What goes out of a store and comes in from elsewhere: change events as lines of JSON, and
+//! records as documents and tables.
 
 mod analyze;
 mod compare;

@@ -82,7 +82,12 @@ impl<'i> Feed<'i> {
             Format::Table(table) => Some(table.collection()),
         };
         match of_format {
-            Some(name) => vec![self.mapper.collection(name).to_owned()],
+            Some(name) => {
+                let name = self.mapper.collection(name);
+                let is_wanted =
+                    self.collections.is_empty() || self.collections.iter().any(|own| own == name);
+                is_wanted.then(|| name.to_owned()).into_iter().collect()
+            }
             None => self.collections.to_vec(),
         }
     }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read, Write};
 
-use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Writer};
+use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder, Writer};
 
-use super::event::{one_line_of_json, output_failed, write_value};
+use super::event::{Event, one_line_of_json, output_failed, write_value};
 use super::options::{CsvTypes, RecordShape};
 use super::records::{Records, write_address, wrong};
 use super::source::{LINE_BYTES_MAX, Line, shown};
@@ -22,11 +22,11 @@ const COLUMNS_MAX: usize = 16_384;
 
 /// Reads a table, one record at a time.
 pub(super) struct Table<'i> {
-    reader: Reader<Limited<'i>>,
+    reader: Reader<Counted<'i>>,
     records: Records,
     types: CsvTypes,
     header: Option<Header>,
-    row: StringRecord,
+    row: ByteRecord,
     is_done: bool,
 }
 
@@ -35,32 +35,54 @@ struct Header {
     key: usize,
 }
 
-/// An input of which no more is read for one record than a record may have.
-struct Limited<'i> {
+/// An input of which no more is read for one record than a record may have, and whose lines are
+/// counted: the reader of the table takes blank lines, and the second half of a line's end, for the
+/// beginning of the next record.
+struct Counted<'i> {
     input: &'i mut dyn BufRead,
     left: u64,
+    read: u64,
+    /// Line feeds before the piece that was read last, and where they are in that one.
+    feeds_before: u64,
+    feeds: Vec<u64>,
 }
 
-impl Read for Limited<'_> {
+impl Read for Counted<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(into)?;
-        match self.left.checked_sub(read as u64) {
+        let count = self.input.read(into)?;
+        match self.left.checked_sub(count as u64) {
             Some(left) => self.left = left,
             None => return Err(io::ErrorKind::FileTooLarge.into()),
         }
-        Ok(read)
+        if count > 0 {
+            self.feeds_before += self.feeds.len() as u64;
+            let read = (self.read..).zip(into.iter().take(count));
+            let feeds = read.filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+            self.feeds = feeds.collect();
+            self.read += count as u64;
+        }
+        Ok(count)
+    }
+}
+
+impl Counted<'_> {
+    /// The line in which a record begins that ends at this byte and has so many line feeds itself.
+    fn line(&self, end: u64, feeds: u64) -> u64 {
+        let passed = self.feeds.partition_point(|at| at + 1 < end) as u64;
+        (1 + self.feeds_before + passed).saturating_sub(feeds)
     }
 }
 
 impl<'i> Table<'i> {
     pub(super) fn new(input: &'i mut dyn BufRead, shape: &RecordShape, types: CsvTypes) -> Self {
-        let input = Limited { input, left: LINE_BYTES_MAX };
+        let input = Counted { input, left: 0, read: 0, feeds_before: 0, feeds: Vec::new() };
         Self {
-            reader: ReaderBuilder::new().from_reader(input),
+            // How many cells there are, and whether they are text, is checked line by line.
+            reader: ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input),
             records: Records::new(shape),
             types,
             header: None,
-            row: StringRecord::new(),
+            row: ByteRecord::new(),
             is_done: false,
         }
     }
@@ -75,51 +97,85 @@ impl<'i> Table<'i> {
             return Ok(None);
         }
         if self.header.is_none() {
-            match self.reader.headers() {
-                Ok(columns) => match header(columns, &self.records.shape) {
-                    Ok(header) => self.header = Some(header),
-                    Err(error) => {
-                        self.is_done = true;
-                        return Ok(Some(Line { number: 1, event: Err(error) }));
-                    }
-                },
+            let number = match self.read()? {
+                Ok(number) => number.unwrap_or(1),
+                Err(line) => return Ok(Some(line)),
+            };
+            match header(&self.row, &self.records.shape) {
+                Ok(header) => self.header = Some(header),
                 Err(error) => {
                     self.is_done = true;
-                    return not_read(&error, 1).map(Some);
+                    return Ok(Some(Line { number, event: Err(error) }));
                 }
             }
         }
+        match self.read()? {
+            Ok(None) => Ok(None),
+            Ok(Some(number)) => Ok(Some(Line { number, event: self.event(number) })),
+            Err(line) => Ok(Some(line)),
+        }
+    }
+
+    /// Reads a row; says in which line it begins. Of one that can't be read nothing follows.
+    fn read(&mut self) -> Result<Result<Option<u64>, Line>> {
         self.reader.get_mut().left = LINE_BYTES_MAX;
-        let line = self.reader.position().line();
-        match self.reader.read_record(&mut self.row) {
-            Ok(true) => {
-                let number = self.row.position().map_or(line, csv::Position::line);
-                let event = self.event(number);
-                Ok(Some(Line { number, event }))
-            }
-            Ok(false) => Ok(None),
+        let read = self.reader.read_byte_record(&mut self.row);
+        let feeds = self.row.as_slice().split(|byte| *byte == b'\n').count() - 1;
+        let number = self.reader.get_ref().line(self.reader.position().byte(), feeds as u64);
+        match read {
+            Ok(true) => Ok(Ok(Some(number))),
+            Ok(false) => Ok(Ok(None)),
             Err(error) => {
-                self.is_done = error.is_io_error();
-                not_read(&error, line).map(Some)
+                self.is_done = true;
+                not_read(error, number).map(Err)
             }
         }
     }
 
-    fn event(&mut self, number: u64) -> Result<super::event::Event> {
+    fn event(&mut self, number: u64) -> Result<Event> {
         let Some(header) = &self.header else { return Err(wrong("the table has no header")) };
-        let key = self.row.get(header.key).unwrap_or_default().to_owned();
+        let (cells, columns) = (self.row.len(), header.columns.len());
+        if cells != columns {
+            let message = format!("{cells} cells, where the header names {columns} columns");
+            return Err(Error::new(&code::INVALID_DOCUMENT, message));
+        }
         let drop_key = self.records.shape.drop_key;
-        let cells = header.columns.iter().zip(&self.row).enumerate();
-        let fields = cells
-            .filter(|(at, _)| !drop_key || *at != header.key)
-            .map(|(_, (column, cell))| (column.clone(), value(cell, self.types)));
-        let bytes = Tree::Object(fields.collect()).to_string().into_bytes();
+        let (mut key, mut fields) = (String::new(), Vec::with_capacity(columns));
+        for (at, (column, cell)) in header.columns.iter().zip(&self.row).enumerate() {
+            let cell = as_text(cell)?;
+            if at == header.key {
+                cell.clone_into(&mut key);
+            }
+            if at != header.key || !drop_key {
+                fields.push((column.clone(), value(cell, self.types)));
+            }
+        }
+        let bytes = Tree::Object(fields).to_string().into_bytes();
         self.records.keyed(number, &key, OwnedImage { bytes, codec: CodecId::Json, schema: 0 })
     }
 }
 
-fn header(columns: &StringRecord, shape: &RecordShape) -> Result<Header> {
-    let columns: Vec<String> = columns.iter().map(str::to_owned).collect();
+/// A row that is too long, or an input that can't be read.
+fn not_read(error: csv::Error, number: u64) -> Result<Line> {
+    if let ErrorKind::Io(source) = error.into_kind()
+        && source.kind() != io::ErrorKind::FileTooLarge
+    {
+        let message = format!("could not read on from line {number}");
+        return Err(Error::new(&code::IO, message).with_source(source));
+    }
+    let message = "the line, or what stands behind an open quote, is too long";
+    Ok(Line::wrong(number, message))
+}
+
+fn as_text(cell: &[u8]) -> Result<&str> {
+    std::str::from_utf8(cell).map_err(|source| {
+        Error::new(&code::INVALID_DOCUMENT, "a cell is not UTF-8").with_source(source)
+    })
+}
+
+fn header(row: &ByteRecord, shape: &RecordShape) -> Result<Header> {
+    let columns = row.iter().map(|cell| as_text(cell).map(str::to_owned));
+    let columns: Vec<String> = columns.collect::<Result<_>>()?;
     if columns.is_empty() {
         let message = "the table is empty; its first line names the columns";
         return Err(Error::new(&code::INVALID_DOCUMENT, message));
@@ -137,28 +193,6 @@ fn header(columns: &StringRecord, shape: &RecordShape) -> Result<Header> {
         )));
     };
     Ok(Header { columns, key })
-}
-
-/// A line that is no record of the table, or an input that can't be read.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of the reader's errors have no end")]
-fn not_read(error: &csv::Error, line: u64) -> Result<Line> {
-    let (position, message) = match error.kind() {
-        ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
-            (None, "the line, or what stands behind an open quote, is too long".to_owned())
-        }
-        ErrorKind::Io(source) => {
-            let message = format!("could not read on from line {line}");
-            let source = io::Error::new(source.kind(), source.to_string());
-            return Err(Error::new(&code::IO, message).with_source(source));
-        }
-        ErrorKind::Utf8 { pos, .. } => (pos.as_ref(), "the line is not UTF-8".to_owned()),
-        ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let message = format!("{len} cells, where the header has {expected_len} columns");
-            (pos.as_ref(), message)
-        }
-        _ => (None, error.to_string()),
-    };
-    Ok(Line::wrong(position.map_or(line, csv::Position::line), message))
 }
 
 fn value(cell: &str, types: CsvTypes) -> Tree {
