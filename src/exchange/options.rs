@@ -9,7 +9,7 @@ use crate::store::Author;
 /// Lines that name no transaction are grouped by this many, unless told otherwise.
 const BATCH: usize = 1000;
 /// A replacement holds at most this much of its input in memory, unless told otherwise.
-const REPLACE_BYTES: u64 = 256 << 20;
+const REPLACE_BYTES: u64 = 64 << 20;
 
 /// How to import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,8 @@ pub struct ImportOptions {
     pub upsert: bool,
     /// How many lines that name no transaction become one.
     pub batch: usize,
-    /// Up to this many bytes, old and new values together, a replacement is one transaction.
+    /// Up to this many bytes, old and new values together, a replacement is one transaction. It is
+    /// held in memory, where it takes some five times as much.
     pub replace_bytes: u64,
     /// Check everything and write nothing. Keeps the key and a hash of each record in memory.
     pub dry_run: bool,

@@ -26,6 +26,9 @@ pub(crate) struct ImportArgs {
     /// How many lines that name no transaction become one
     #[arg(long, value_name = "N", default_value = "1000")]
     pub batch: NonZeroUsize,
+    /// Up to so many bytes, old and new values together, a replacement is one transaction
+    #[arg(long, value_name = "N", default_value = "67108864")]
+    pub replace_bytes: u64,
     /// What a power cut may cost while importing
     #[arg(long, default_value = "process", value_name = "WHAT")]
     pub durability: DurabilityArg,

@@ -125,10 +125,10 @@ fn options(args: &ImportArgs) -> Result<ImportOptions> {
         keep_times: args.keep_times,
         upsert: args.upsert,
         batch: args.batch.get(),
+        replace_bytes: args.replace_bytes,
         dry_run: args.signed.dry_run,
         author: args.signed.author(),
         file: (args.file != "-").then(|| args.file.clone()),
-        ..ImportOptions::default()
     })
 }
 
