@@ -13,6 +13,8 @@
 //!   why it can't be used well.
 //! * [`Projection`] and [`Runner`]: read models of your own.
 //! * [`Store::import`], [`export_state`], [`HistoryExport`]: change events as lines of JSON.
+//!   [`export_json`], [`export_csv`]: records alone. [`analyze_import`] and
+//!   [`Store::compare_import`]: what an input holds, before and after.
 //! * `Filter`, with the feature `jq`: conditions on values.
 //! * [`Options`] and [`Durability`]: how to open a store, and what a power cut can cost.
 //!
@@ -50,8 +52,10 @@ pub mod testing;
 
 pub use error::{Code, Conflict, Error, ErrorKind, Place, Result, code};
 pub use exchange::{
-    EventSource, HistoryExport, ImportOptions, ImportReport, LINE_BYTES_MAX, export_state,
-    write_event, write_key, write_value,
+    CsvTypes, EventSource, FieldAnalysis, HistoryExport, ImportAnalysis, ImportComparison,
+    ImportDifference, ImportFormat, ImportMapping, ImportMode, ImportOptions, ImportProblem,
+    ImportReport, InputCollection, LINE_BYTES_MAX, RecordShape, analyze_import, export_csv,
+    export_json, export_state, write_event, write_key, write_value,
 };
 #[cfg(feature = "jq")]
 pub use filter::Filter;

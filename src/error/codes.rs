@@ -267,4 +267,20 @@ codes! {
         "the restore point is protected",
         "Somebody said that it must stay, so it is not deleted along with others or by mistake.",
         "if it may go, end that with `afterimage point unprotect NAME`, then delete it" }
+    IMPORT_MODE = Code { id: "AF0056", Invalid,
+        "the mode of the import does not take this event",
+        "merge and skip-existing look at what exists when they begin, and so take records: creations, `r`, or events without `op`.",
+        "import a history with the mode append or replace, or export the state instead" }
+    IMPORT_KEY = Code { id: "AF0057", Invalid,
+        "the record of a document or table has no usable key",
+        "The key field is missing, empty, neither a string nor a number, begins with 0x without being hexadecimal, or stands twice.",
+        "name the right field with --key, or correct the line named" }
+    INVALID_DOCUMENT = Code { id: "AF0058", Invalid,
+        "the input is not what its format says",
+        "A JSON document is one array of objects, or one object whose names are the keys; a table has a line that names the columns, each once, and as many cells in each line.",
+        "correct the line named; transactions before it are committed" }
+    IMPORT_MAPPING = Code { id: "AF0059", Invalid,
+        "a field can't get its new name",
+        "The record has a field of that name already, or what the field would stand in is no object.",
+        "choose another name, or leave the field that is in the way out with --drop-field" }
 }

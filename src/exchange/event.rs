@@ -104,7 +104,7 @@ pub fn write_value(out: &mut dyn Write, image: Option<Image<'_>>) -> io::Result<
 
 /// Whoever stores bytes as JSON could have stored anything. Only what an import takes is written as
 /// JSON: a line that is broken, or that can't be read again, helps nobody.
-fn one_line_of_json(image: Image<'_>) -> Option<Tree> {
+pub(super) fn one_line_of_json(image: Image<'_>) -> Option<Tree> {
     let is_json = image.codec() == CodecId::Json && !image.bytes().contains(&b'\n');
     is_json.then(|| Tree::parse(image.bytes()).ok()).flatten()
 }

@@ -1,80 +1,31 @@
-//! Reading lines of change events into a store, transaction by transaction.
+//! Reading an input into a store, transaction by transaction.
 
-use std::io::{BufRead, Read as _};
-
-use serde::Serialize;
+use std::io::BufRead;
 
 use super::event::Event;
-use super::rehearsal::{Effect, Rehearsal, Trace};
+use super::modes::fill;
+use super::options::{ImportMode, ImportOptions, ImportReport};
+use super::rehearsal::{Effect, Rehearsal};
+use super::replace::{Replacement, deletion};
+use super::source::{Feed, Line, at_line};
 use crate::error::{Error, ErrorKind, Result, code};
 use crate::format::frame::TRANSACTION_BYTES_MAX;
-use crate::format::image::{CodecId, Image, Op, OwnedImage};
 use crate::format::metadata::Metadata;
-use crate::json::Tree;
 use crate::lsn::Lsn;
-use crate::store::{Author, Commit, Progress, Store, Transaction};
+use crate::store::{AUDIT, Commit, KeyRange, Progress, Store, Transaction};
 use crate::time::Timestamp;
 
-/// A line is at most this long: two images of a gigabyte each, in base64.
-pub const LINE_BYTES_MAX: u64 = 3 << 30;
-/// Lines that name no transaction are grouped by this many, unless told otherwise.
-const BATCH: usize = 1000;
 /// The lines of one transaction take at most this much memory: both images and what stands around
 /// them. More could not be committed.
 const GROUP_BYTES_MAX: u64 = 4 * TRANSACTION_BYTES_MAX;
 /// How often a group is tried again because another thread wrote what it touches.
 const ATTEMPTS_MAX: u32 = 64;
 
-/// How to import.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImportOptions {
-    /// Take the events' times as commit times; else they are kept as the attribute
-    /// `original_ts_us`.
-    pub keep_times: bool,
-    /// Take after images as the truth, whatever the store holds.
-    pub upsert: bool,
-    /// How many lines that name no transaction become one.
-    pub batch: usize,
-    /// Check everything and write nothing. Keeps the key and a hash of each record in memory.
-    pub dry_run: bool,
-    /// Who imports, and why; for events that do not say themselves.
-    pub author: Author,
-}
-
-impl Default for ImportOptions {
-    fn default() -> Self {
-        Self {
-            keep_times: false,
-            upsert: false,
-            batch: BATCH,
-            dry_run: false,
-            author: Author::default(),
-        }
-    }
-}
-
-/// What an import has done, or with `dry_run` would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ImportReport {
-    /// Transactions written.
-    pub transactions: u64,
-    /// Change events taken in.
-    pub changes: u64,
-    /// Records created.
-    pub created: u64,
-    /// Records updated.
-    pub updated: u64,
-    /// Records deleted.
-    pub deleted: u64,
-    /// The first transaction written; zero if none was.
-    pub first_lsn: Lsn,
-    /// The last transaction written; zero if none was.
-    pub last_lsn: Lsn,
-}
-
 impl Store {
-    /// Reads change events, one a line, and writes them transaction by transaction: each as soon as
-    /// the next line shows that it is complete. Memory is bounded by the largest transaction.
+    /// Reads change events, or records, and writes them transaction by transaction: each as soon as
+    /// the next line shows that it is complete. Memory is bounded by the largest transaction, and
+    /// by the keys where [`ImportMode`] and [`ImportFormat`](super::ImportFormat) say so. The first
+    /// transaction records the import in `$audit`.
     ///
     /// # Errors
     /// `Invalid` for a line that is no event, `Conflict` for one that contradicts the store, with
@@ -86,56 +37,31 @@ impl Store {
         options: &ImportOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport> {
+        let mut feed = Feed::new(input, options)?;
         let mut import = Import {
             store: self,
             options,
             rehearsal: options.dry_run.then(Rehearsal::default),
+            replacement: (options.mode == ImportMode::Replace).then(Replacement::default),
             group: Vec::new(),
             group_bytes: 0,
             report: ImportReport::default(),
         };
-        let (mut line, mut told) = (Vec::new(), 0);
-        for number in 1_u64.. {
-            if !read_line(input, &mut line, number)? {
-                break;
-            }
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let event = Event::parse(&line).map_err(|error| at_line(number, error))?;
-            import.take(number, event)?;
+        let mut told = 0;
+        while let Some(Line { number, event }) = feed.next()? {
+            let taken = event.map_err(|error| at_line(number, error));
+            import.take(number, taken?)?;
             // After each transaction, not after each line: what is told is committed.
             if import.report.changes > told {
                 told = import.report.changes;
                 progress(Progress { phase: "import", done: told, total: 0, unit: "changes" });
             }
         }
+        import.delete_the_rest(feed.named())?;
         import.finish_group()?;
+        import.report.warnings = feed.warnings();
         Ok(import.report)
     }
-}
-
-/// Reads one line; `false` at the end of the input.
-fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>, number: u64) -> Result<bool> {
-    line.clear();
-    let read = input.take(LINE_BYTES_MAX + 1).read_until(b'\n', line).map_err(|source| {
-        Error::new(&code::IO, format!("could not read line {number}")).with_source(source)
-    })?;
-    if read as u64 > LINE_BYTES_MAX {
-        let message = format!("line {number} is longer than {LINE_BYTES_MAX} bytes");
-        return Err(Error::new(&code::INVALID_EVENT, message));
-    }
-    Ok(read > 0)
-}
-
-/// An error of one line names it; its kind stays.
-fn at_line(number: u64, error: Error) -> Error {
-    let code = match error.code().id {
-        id if id == code::INVALID_JSON.id => &code::INVALID_EVENT,
-        _ => error.code(),
-    };
-    let message = format!("line {number}: {}", error.message());
-    error.reworded(code, message)
 }
 
 struct Import<'s> {
@@ -143,6 +69,8 @@ struct Import<'s> {
     options: &'s ImportOptions,
     /// What a dry run has seen so far.
     rehearsal: Option<Rehearsal>,
+    /// What a replacement has seen so far.
+    replacement: Option<Replacement>,
     /// The lines of the transaction that is being read, with their numbers. The metadata stands in
     /// the first one only.
     group: Vec<(u64, Event)>,
@@ -155,13 +83,20 @@ impl Import<'_> {
         if self.options.keep_times {
             check_time(&event).map_err(|error| at_line(number, error))?;
         }
-        if self.group.first().is_some_and(|(_, first)| self.is_complete(first, &event)) {
+        let mut bytes = event.bytes();
+        if let Some(replacement) = &mut self.replacement {
+            if number > 0 {
+                replacement.note(&event).map_err(|error| at_line(number, error))?;
+            }
+            bytes += self.replaced(&mut event).map_err(|error| at_line(number, error))?;
+        }
+        if self.group.first().is_some_and(|(_, first)| self.is_complete(first, &event, bytes)) {
             self.finish_group()?;
         }
         if !self.group.is_empty() {
             event.metadata = Metadata::default();
         }
-        self.group_bytes = self.group_bytes.saturating_add(event.bytes());
+        self.group_bytes = self.group_bytes.saturating_add(bytes);
         if self.group_bytes > GROUP_BYTES_MAX {
             let message = format!("the transaction takes more than {GROUP_BYTES_MAX} bytes");
             return Err(at_line(number, Error::new(&code::TRANSACTION_TOO_LARGE, message)));
@@ -170,15 +105,52 @@ impl Import<'_> {
         Ok(())
     }
 
+    /// Makes an event part of a replacement, which is one act by whoever imports; says how long the
+    /// value is that it replaces.
+    fn replaced(&self, event: &mut Event) -> Result<u64> {
+        event.metadata = Metadata::default();
+        event.ts_us = None;
+        event.group = None;
+        let tx = self.store.rehearse();
+        let record = tx.record(&event.collection, &event.key)?;
+        Ok(record.map_or(0, |record| record.image().bytes().len() as u64))
+    }
+
     /// Whether the event begins another transaction. Lines that name none are put together, but not
     /// those of two authors, nor of two times that are kept: what one did must not stand under the
     /// other's name, nor seem to have been there before its time.
-    fn is_complete(&self, first: &Event, event: &Event) -> bool {
+    fn is_complete(&self, first: &Event, event: &Event, bytes: u64) -> bool {
+        if self.replacement.is_some() {
+            return self.group_bytes.saturating_add(bytes) > self.options.replace_bytes;
+        }
         let is_batch = first.group.is_none();
         first.group != event.group
             || is_batch && self.group.len() >= self.options.batch.max(1)
             || is_batch && first.metadata != event.metadata
             || is_batch && self.options.keep_times && first.ts_us != event.ts_us
+    }
+
+    /// What a replacement did not find in its input goes, after everything else.
+    fn delete_the_rest(&mut self, named: Vec<String>) -> Result<()> {
+        let Some(replacement) = &mut self.replacement else { return Ok(()) };
+        for name in named {
+            replacement.name(name);
+        }
+        let snapshot = self.store.snapshot();
+        for collection in replacement.collections() {
+            let scan = match snapshot.scan(&collection, KeyRange::all()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                scan => scan?,
+            };
+            for record in scan {
+                let key = record?.key();
+                let holds = |replacement: &Replacement| replacement.holds(&collection, key);
+                if !self.replacement.as_ref().is_some_and(holds) {
+                    self.take(0, deletion(&collection, key))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn finish_group(&mut self) -> Result<()> {
@@ -193,17 +165,21 @@ impl Import<'_> {
             self.report.transactions += u64::from(is_written);
             return Ok(());
         }
+        let is_first = self.report.transactions == 0;
         for attempt in 1.. {
             let mut tx = self.store.begin()?;
+            if is_first {
+                record(&mut tx, self.options)?;
+            }
             let effects = fill(&mut tx, &self.group, self.options, None)?;
             sign(&mut tx, &self.group, self.options);
-            match tx.commit() {
+            match commit(tx, is_first) {
                 Ok(commit) => {
                     self.note(&effects);
-                    self.note_commit(&commit);
+                    self.note_commit(commit.as_ref());
                     break;
                 }
-                Err(error) if attempt < ATTEMPTS_MAX && error.code().id == code::CONFLICT.id => {}
+                Err(error) if attempt < ATTEMPTS_MAX && is_overtaken(&error) => {}
                 Err(error) if error.kind() == ErrorKind::Invalid => {
                     let number = self.group.first().map_or(0, |(number, _)| *number);
                     return Err(at_line(number, error));
@@ -216,7 +192,8 @@ impl Import<'_> {
 
     fn note(&mut self, effects: &[Effect]) {
         let report = &mut self.report;
-        report.changes += self.group.len() as u64;
+        let of_input = self.group.iter().filter(|(number, _)| *number > 0);
+        report.changes += of_input.count() as u64;
         self.group.clear();
         self.group_bytes = 0;
         for effect in effects {
@@ -224,15 +201,15 @@ impl Import<'_> {
                 Effect::Created => report.created += 1,
                 Effect::Updated => report.updated += 1,
                 Effect::Deleted => report.deleted += 1,
+                Effect::Unchanged => report.unchanged += 1,
+                Effect::Skipped => report.skipped += 1,
                 Effect::Nothing => {}
             }
         }
     }
 
-    fn note_commit(&mut self, commit: &Commit<()>) {
-        if commit.is_empty() {
-            return;
-        }
+    fn note_commit(&mut self, commit: Option<&Commit<()>>) {
+        let Some(commit) = commit.filter(|commit| !commit.is_empty()) else { return };
         let report = &mut self.report;
         report.transactions += 1;
         report.last_lsn = commit.lsn();
@@ -240,6 +217,44 @@ impl Import<'_> {
             report.first_lsn = commit.lsn();
         }
     }
+}
+
+/// Leaves the import in `$audit`, in front of what it writes: who counts the changes of a
+/// transaction leaves out what the store itself has put first.
+fn record(tx: &mut Transaction<'_>, options: &ImportOptions) -> Result<()> {
+    let mut entry = serde_json::json!({
+        "action": "import",
+        "mode": options.mode,
+        "format": options.format.as_str(),
+    });
+    if let Some(fields) = entry.as_object_mut() {
+        if let Some(file) = &options.file {
+            fields.insert("file".into(), file.as_str().into());
+        }
+        for (name, is_set) in [("upsert", options.upsert), ("keep_times", options.keep_times)] {
+            if is_set {
+                fields.insert(name.into(), true.into());
+            }
+        }
+    }
+    let key = format!("import-{:020}", tx.snapshot_lsn().get() + 1);
+    // Two imports that begin at the same moment must not write one record.
+    tx.expect_system(AUDIT, key.as_bytes(), Lsn::ZERO);
+    tx.put_system(AUDIT, key.as_bytes(), entry.to_string().as_bytes())
+}
+
+/// Commits, but not a first transaction of which nothing but its record is left.
+fn commit(tx: Transaction<'_>, is_first: bool) -> Result<Option<Commit<()>>> {
+    let is_own = |collection: &str| collection.starts_with('$');
+    if is_first && tx.preview()?.iter().all(|change| is_own(&change.collection)) {
+        return Ok(None);
+    }
+    tx.commit().map(Some)
+}
+
+/// Whether another thread wrote what was read, or recorded another import in its place.
+fn is_overtaken(error: &Error) -> bool {
+    [code::CONFLICT.id, code::EXPECTATION_FAILED.id].contains(&error.code().id)
 }
 
 /// A time outside the calendar can't be shown, and one far ahead would hold all commits after it at
@@ -252,104 +267,6 @@ fn check_time(event: &Event) -> Result<()> {
         }
         Some(Ok(_)) | None => Ok(()),
     }
-}
-
-/// Puts the events of a group into a transaction; checks each against what it sees, which in a dry
-/// run is first of all what was rehearsed.
-fn fill(
-    tx: &mut Transaction<'_>,
-    group: &[(u64, Event)],
-    options: &ImportOptions,
-    mut rehearsal: Option<&mut Rehearsal>,
-) -> Result<Vec<Effect>> {
-    let mut effects = Vec::with_capacity(group.len());
-    for (number, event) in group {
-        let applied = exists(tx, event, options, rehearsal.as_deref())
-            .and_then(|exists| apply(tx, event, exists));
-        effects.push(applied.map_err(|error| at_line(*number, error))?);
-        if let Some(rehearsal) = &mut rehearsal {
-            rehearsal.note(event);
-        }
-    }
-    Ok(effects)
-}
-
-/// A record that an event meets.
-#[derive(Clone, Copy)]
-enum Current<'a> {
-    Stored(Image<'a>),
-    Rehearsed(Trace),
-}
-
-/// Whether the event's record exists; checked, unless the event is the truth.
-fn exists(
-    tx: &Transaction<'_>,
-    event: &Event,
-    options: &ImportOptions,
-    rehearsal: Option<&Rehearsal>,
-) -> Result<bool> {
-    let current = match rehearsal.and_then(|rehearsal| rehearsal.record(event)) {
-        Some(rehearsed) => (*rehearsed).map(Current::Rehearsed),
-        None => {
-            tx.record(&event.collection, &event.key)?.map(|record| Current::Stored(record.image()))
-        }
-    };
-    if !options.upsert {
-        check(event, current)?;
-    }
-    Ok(current.is_some())
-}
-
-fn apply(tx: &mut Transaction<'_>, event: &Event, exists: bool) -> Result<Effect> {
-    match (&event.after, exists) {
-        (Some(after), _) => {
-            tx.put_image(&event.collection, &event.key, after.as_image())?;
-            Ok(if exists { Effect::Updated } else { Effect::Created })
-        }
-        (None, true) => {
-            tx.delete_record(&event.collection, &event.key)?;
-            Ok(Effect::Deleted)
-        }
-        (None, false) => Ok(Effect::Nothing),
-    }
-}
-
-/// Whether the event fits what the store holds.
-fn check(event: &Event, current: Option<Current<'_>>) -> Result<()> {
-    let what = match (event.op, current) {
-        (Some(Op::Create | Op::Read), Some(_)) => "it creates a record that exists",
-        (Some(Op::Update), None) => "it updates a record that does not exist",
-        (Some(Op::Delete), None) => "it deletes a record that does not exist",
-        (_, current) => match (&event.before, current) {
-            (Some(before), Some(current)) if !is_same(before, current) => {
-                "its before image is not what the store holds"
-            }
-            (Some(_), None) => "it has a before image and the record does not exist",
-            _ => return Ok(()),
-        },
-    };
-    let key = String::from_utf8_lossy(&event.key);
-    let key: String = key.chars().take(80).flat_map(char::escape_debug).collect();
-    let collection: String =
-        event.collection.chars().take(80).flat_map(char::escape_debug).collect();
-    Err(Error::new(&code::IMPORT_CONTRADICTION, format!("{collection}/{key}: {what}")))
-}
-
-/// Whether two images are the same value; JSON is compared by value and not by text.
-fn is_same(before: &OwnedImage, current: Current<'_>) -> bool {
-    let current = match current {
-        Current::Stored(image) => image,
-        Current::Rehearsed(trace) => return Trace::of(before.as_image()) == trace,
-    };
-    if before.codec != current.codec() {
-        return false;
-    }
-    before.bytes == current.bytes()
-        || (before.codec == CodecId::Json
-            && match (Tree::parse(&before.bytes), Tree::parse(current.bytes())) {
-                (Ok(before), Ok(current)) => before == current,
-                _ => false,
-            })
 }
 
 /// Notes who, why and when.

@@ -8,11 +8,16 @@ use crate::format::image::{CodecId, Image};
 use crate::json::Tree;
 
 /// What applying one event did.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Created,
     Updated,
     Deleted,
+    /// The record is already what it would become.
+    Unchanged,
+    /// The record exists, and so stays as it is.
+    Skipped,
+    /// What would be deleted does not exist.
     Nothing,
 }
 
@@ -73,7 +78,8 @@ impl Rehearsal {
     /// created and deleted again in it does not.
     pub(super) fn is_written(&self, group: &[(u64, Event)], effects: &[Effect]) -> bool {
         let mut seen = BTreeSet::new();
-        group.iter().zip(effects).any(|((_, event), effect)| {
+        let acts = |effect: &Effect| !matches!(effect, Effect::Unchanged | Effect::Skipped);
+        group.iter().zip(effects).filter(|(_, effect)| acts(effect)).any(|((_, event), effect)| {
             let is_first = seen.insert((&event.collection, &event.key));
             let existed = is_first && matches!(effect, Effect::Updated | Effect::Deleted);
             existed || matches!(self.record(event), Some(Some(_)))

@@ -36,6 +36,8 @@ mod filter;
 mod golden;
 /// Looking through the past, and restoring it elsewhere.
 mod history;
+/// Modes and formats of an import, other names, and the steps before and after.
+mod import;
 /// Whole histories against a brute-force model: the state after every LSN.
 mod model;
 /// Opening: recovery, other processes, damage, bad input.

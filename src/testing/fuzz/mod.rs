@@ -12,6 +12,9 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use crate::exchange::{
+    CsvTypes, ImportFormat, ImportMode, ImportOptions, RecordShape, analyze_import,
+};
 use crate::format::block::Block;
 use crate::format::checkpoint::{CheckpointHeader, DirectoryImage};
 use crate::format::control::Control;
@@ -93,13 +96,28 @@ fn load_whole(bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// An import into an empty store on the simulated disk.
+/// An import into an empty store on the simulated disk, then of the same bytes as a document and as
+/// a table.
 pub fn event_import(data: &[u8]) {
     let disk = Arc::new(SimDisk::default());
     let options = Options::default().segment_bytes(4096).durability(Durability::Process).disk(disk);
     let Ok(store) = options.open("/sim.store") else { return };
-    let import = crate::exchange::ImportOptions::default();
-    drop(store.import(&mut &*data, &import, &mut |_| {}));
+    let shape = RecordShape { collection: "c".into(), key: "id".into(), drop_key: false };
+    let formats = [
+        ImportFormat::Changes,
+        ImportFormat::Json(shape.clone()),
+        ImportFormat::Csv(shape, CsvTypes::Auto),
+    ];
+    for format in formats {
+        let import = ImportOptions { format, ..ImportOptions::default() };
+        drop(store.import(&mut &*data, &import, &mut |_| {}));
+        let replace = ImportOptions { mode: ImportMode::Replace, replace_bytes: 64, ..import };
+        drop(analyze_import(&mut &*data, &replace, Some(&store), &mut |_| {}));
+        if store.import(&mut &*data, &replace, &mut |_| {}).is_ok() {
+            let compared = store.compare_import(&mut &*data, &replace, &mut |_| {});
+            assert!(compared.expect("readable").equal, "it holds what was imported");
+        }
+    }
 }
 
 /// The grammar of moments, of a store that has a few.

@@ -14,7 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(crate) use care::{CareArgs, CheckpointArgs, DoctorArgs, RepairArgs, VerifyArgs};
 pub(crate) use data::{CollectionsArgs, DeleteArgs, GetArgs, InitArgs, PutArgs, ScanArgs};
-pub(crate) use exchange::{DurabilityArg, ExportArgs, Format, ImportArgs};
+pub(crate) use exchange::{DurabilityArg, ExportArgs, Format, ImportArgs, ModeArg, TypesArg};
 pub(crate) use find::{BisectArgs, SearchArgs};
 pub(crate) use meta::{BenchArgs, CompletionsArgs, DemoArgs, ExplainArgs, ManArgs};
 pub(crate) use past::{BlameArgs, Choice, DiffArgs, LogArgs, OpArg, ShowArgs};
@@ -201,13 +201,28 @@ pub(crate) enum Command {
                             afterimage restore --to 829^ --into /backup/before-the-outage"
     )]
     Restore(RestoreArgs),
-    /// Read change events, one JSON object a line
+    /// Read change events, or records from JSON or CSV
     #[command(after_help = "Each transaction is written as soon as it is complete. Unless told \
                             otherwise by --durability, writing waits for one sync at the end.\n\n\
-                            Example:\n  \
-                            gunzip -c events.ndjson.gz | afterimage import - --keep-times")]
+                            Examples:\n  \
+                            gunzip -c events.ndjson.gz | afterimage import - --keep-times\n  \
+                            afterimage import state.ndjson --mode replace --dry-run\n  \
+                            afterimage import rooms.csv --format csv --types auto --into rooms \
+                            --key number\n  \
+                            afterimage import guests.json --format json --into guests \
+                            --mode merge\n\n\
+                            Step by step:\n  \
+                            afterimage import FILE --analyze\n  \
+                            afterimage import FILE --dry-run\n  \
+                            afterimage import FILE\n  \
+                            afterimage import FILE --verify --check")]
     Import(ImportArgs),
-    /// Write records, or all history, as change events
+    /// Write records, or all history
+    #[command(after_help = "Examples:\n  \
+                            afterimage export --history -o all.ndjson\n  \
+                            afterimage export --as-of '2 hours ago' -o then.ndjson\n  \
+                            afterimage export --format json --collection guests\n  \
+                            afterimage export --format csv --collection rooms -o rooms.csv")]
     Export(ExportArgs),
     /// Show what the store is and holds
     Status(CareArgs),

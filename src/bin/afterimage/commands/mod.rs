@@ -6,7 +6,8 @@ mod care;
 mod data;
 mod demo;
 mod doctor;
-mod exchange;
+mod export;
+mod import;
 mod meta;
 mod past;
 mod plan;
@@ -60,8 +61,8 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {
         Command::Point(command) => point::run(context, command),
         Command::Undo(args) => undo::run(context, args),
         Command::Restore(args) => restore::run(context, args),
-        Command::Import(args) => exchange::import(context, args),
-        Command::Export(args) => exchange::export(context, args),
+        Command::Import(args) => import::run(context, args),
+        Command::Export(args) => export::run(context, args),
         Command::Status(args) => care::status(context, args),
         Command::Verify(args) => care::verify(context, args),
         Command::Repair(args) => repair::run(context, args),
