@@ -195,6 +195,8 @@ pub(super) struct Event {
     /// What groups consecutive lines into one transaction: `id` or `lsn`, and its JSON text.
     pub(super) group: Option<(&'static str, String)>,
     pub(super) metadata: Metadata,
+    /// The store that it comes from, if it is one of ours.
+    pub(super) store: Option<Uuid>,
 }
 
 #[derive(Deserialize)]
@@ -233,6 +235,7 @@ struct TransactionPart<'a> {
 #[serde(default)]
 struct SourcePart {
     connector: Value,
+    store: Value,
     schema: Value,
     codec: Value,
     before_schema: Value,
@@ -252,7 +255,7 @@ impl Event {
             let why = source.to_string().replace(" at line 1 column", " at column");
             Error::new(&code::INVALID_EVENT, format!("not a change event: {why}"))
         })?;
-        let (before_shape, after_shape) = shapes(line.source)?;
+        let (before_shape, after_shape, store) = shapes(line.source)?;
         let op = line.op.as_deref().map(operation).transpose()?;
         let after_given = line.after.is_some();
         let image = |raw: Option<&RawValue>, shape| raw.map(|raw| value(raw, shape)).transpose();
@@ -281,6 +284,7 @@ impl Event {
             ts_us: line.ts_us,
             group,
             metadata: transaction.into_metadata()?,
+            store,
         })
     }
 
@@ -343,20 +347,23 @@ impl Shape {
     }
 }
 
-/// The shapes of the before and of the after image; they are the same unless it says otherwise.
-fn shapes(source: Option<&RawValue>) -> Result<(Shape, Shape)> {
+/// The shapes of the before and of the after image, which are the same unless it says otherwise, and
+/// the store.
+fn shapes(source: Option<&RawValue>) -> Result<(Shape, Shape, Option<Uuid>)> {
     let raw = Shape { codec: CodecId::Raw, schema: 0 };
     // A source that can't be read is not an object, and so not ours.
     let Some(Ok(source)) = source.map(|raw| serde_json::from_str::<SourcePart>(raw.get())) else {
-        return Ok((raw, raw));
+        return Ok((raw, raw, None));
     };
     let is_ours = source.connector == "afterimage";
+    let store = source.store.as_str().and_then(|id| id.parse().ok());
     let or = |own: &Value, other: &Value| if own.is_null() { other.clone() } else { own.clone() };
     let before_codec = or(&source.before_codec, &source.codec);
     let before_schema = or(&source.before_schema, &source.schema);
     Ok((
         Shape::of(&before_codec, &before_schema, is_ours)?,
         Shape::of(&source.codec, &source.schema, is_ours)?,
+        store.filter(|_| is_ours),
     ))
 }
 

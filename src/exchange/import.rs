@@ -2,6 +2,8 @@
 
 use std::io::BufRead;
 
+use uuid::Uuid;
+
 use super::event::Event;
 use super::modes::fill;
 use super::options::{ImportMode, ImportOptions, ImportReport};
@@ -169,7 +171,8 @@ impl Import<'_> {
         for attempt in 1.. {
             let mut tx = self.store.begin()?;
             if is_first {
-                record(&mut tx, self.options)?;
+                let source = self.group.first().and_then(|(_, first)| first.store);
+                record(&mut tx, self.options, source)?;
             }
             let effects = fill(&mut tx, &self.group, self.options, None)?;
             sign(&mut tx, &self.group, self.options);
@@ -221,7 +224,7 @@ impl Import<'_> {
 
 /// Leaves the import in `$audit`, in front of what it writes: who counts the changes of a
 /// transaction leaves out what the store itself has put first.
-fn record(tx: &mut Transaction<'_>, options: &ImportOptions) -> Result<()> {
+fn record(tx: &mut Transaction<'_>, options: &ImportOptions, source: Option<Uuid>) -> Result<()> {
     let mut entry = serde_json::json!({
         "action": "import",
         "mode": options.mode,
@@ -230,6 +233,9 @@ fn record(tx: &mut Transaction<'_>, options: &ImportOptions) -> Result<()> {
     if let Some(fields) = entry.as_object_mut() {
         if let Some(file) = &options.file {
             fields.insert("file".into(), file.as_str().into());
+        }
+        if let Some(source) = source {
+            fields.insert("source".into(), source.to_string().into());
         }
         for (name, is_set) in [("upsert", options.upsert), ("keep_times", options.keep_times)] {
             if is_set {

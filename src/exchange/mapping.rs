@@ -156,6 +156,7 @@ impl Mapper {
             }
         }
         // The last one first, so that each finds the place that it left.
+        let deepens = moved.iter().any(|(field, _)| field.to.len() > field.path.len());
         for (field, (place, value)) in moved.into_iter().rev() {
             let stays = match (field.path_in(collection), &field.to[..]) {
                 ([from @ .., _], [to @ .., _]) => from == to,
@@ -167,6 +168,10 @@ impl Mapper {
         }
         if is_changed {
             image.bytes = tree.to_string().into_bytes();
+        }
+        if deepens && let Err(error) = Tree::parse(&image.bytes) {
+            // What can't be read again must not be stored.
+            return Err(Error::new(&code::IMPORT_MAPPING, error.message()));
         }
         Ok(())
     }

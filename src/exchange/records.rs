@@ -64,6 +64,7 @@ impl Records {
             ts_us: None,
             group: None,
             metadata: Metadata::default(),
+            store: None,
         })
     }
 }

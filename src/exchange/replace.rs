@@ -60,5 +60,6 @@ pub(super) fn deletion(collection: &str, key: &[u8]) -> Event {
         ts_us: None,
         group: None,
         metadata: Metadata::default(),
+        store: None,
     }
 }

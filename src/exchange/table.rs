@@ -49,7 +49,12 @@ struct Counted<'i> {
 
 impl Read for Counted<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(into)?;
+        let count = loop {
+            match self.input.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         match self.left.checked_sub(count as u64) {
             Some(left) => self.left = left,
             None => return Err(io::ErrorKind::FileTooLarge.into()),

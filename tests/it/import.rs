@@ -502,6 +502,10 @@ fn a_field_that_can_not_get_its_name_stops_the_import_at_its_line() {
         assert!(error.message().starts_with("line 2: "), "{error}");
         assert!(error.message().contains(why), "{error}");
     }
+    let deep = format!("{}{}", "[".repeat(127), "]".repeat(127));
+    let deep = format!("{{\"collection\":\"c\",\"key\":\"a\",\"after\":{{\"x\":{deep}}}}}");
+    let error = import(&store, &deep, &mapped(&[("x", "y.z")], &[])).expect_err("refused");
+    assert_eq!(error.code().id, code::IMPORT_MAPPING.id, "what can't be read again");
     let error = import(&store, input, &mapped(&[("a..b", "c")], &[])).expect_err("refused");
     assert_eq!(error.code().id, code::INVALID_OPTION.id);
     assert_eq!(store.head(), Lsn::ZERO);
@@ -577,6 +581,11 @@ fn an_import_is_recorded_with_its_first_transaction() {
             (&0.into(), &1.into())
         );
     }
+    let copy = Place::new();
+    let copied = copy.open();
+    import(&copied, &history(&store), &ImportOptions::default()).expect("imported");
+    let source = format!("\"source\":\"{}\"", store.id());
+    assert!(all(&copied, "$audit")[key].contains(&source), "it says where it comes from");
     let log = LogQuery { system: true, ..LogQuery::default() };
     assert_eq!(store.log(&log).expect("log").count(), 3);
     let nothing = "{\"op\":\"d\",\"collection\":\"c\",\"key\":\"x\"}\n";
