@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result, code};
 use crate::format::frame::TRANSACTION_BYTES_MAX;
 use crate::format::metadata::Metadata;
 use crate::lsn::Lsn;
-use crate::store::{AUDIT, Commit, KeyRange, Progress, Store, Transaction};
+use crate::store::{Commit, KeyRange, PointKind, Progress, Store, Transaction};
 use crate::time::Timestamp;
 
 /// The lines of one transaction take at most this much memory: both images and what stands around
@@ -27,7 +27,7 @@ impl Store {
     /// Reads change events, or records, and writes them transaction by transaction: each as soon as
     /// the next line shows that it is complete. Memory is bounded by the largest transaction, and
     /// by the keys where [`ImportMode`] and [`ImportFormat`](super::ImportFormat) say so. The first
-    /// transaction records the import in `$audit`.
+    /// transaction records the import in `$audit` and names the moment before it.
     ///
     /// # Errors
     /// `Invalid` for a line that is no event, `Conflict` for one that contradicts the store, with
@@ -49,18 +49,7 @@ impl Store {
             group_bytes: 0,
             report: ImportReport::default(),
         };
-        let mut told = 0;
-        while let Some(Line { number, event }) = feed.next()? {
-            let taken = event.map_err(|error| at_line(number, error));
-            import.take(number, taken?)?;
-            // After each transaction, not after each line: what is told is committed.
-            if import.report.changes > told {
-                told = import.report.changes;
-                progress(Progress { phase: "import", done: told, total: 0, unit: "changes" });
-            }
-        }
-        import.delete_the_rest(feed.named())?;
-        import.finish_group()?;
+        import.run(&mut feed, progress).map_err(|error| import.explained(error))?;
         import.report.warnings = feed.warnings();
         Ok(import.report)
     }
@@ -81,6 +70,34 @@ struct Import<'s> {
 }
 
 impl Import<'_> {
+    fn run(&mut self, feed: &mut Feed<'_>, progress: &mut dyn FnMut(Progress)) -> Result<()> {
+        let mut told = 0;
+        while let Some(Line { number, event }) = feed.next()? {
+            let taken = event.map_err(|error| at_line(number, error));
+            self.take(number, taken?)?;
+            // After each transaction, not after each line: what is told is committed.
+            if self.report.changes > told {
+                told = self.report.changes;
+                progress(Progress { phase: "import", done: told, total: 0, unit: "changes" });
+            }
+        }
+        self.delete_the_rest(feed.named())?;
+        self.finish_group()
+    }
+
+    /// Who is left with a part of an import should hear how to get rid of it.
+    fn explained(&self, error: Error) -> Error {
+        let Some(point) = &self.report.point else { return error };
+        let message = format!(
+            "{}; LSN {} to {} are imported, point:{point} is the moment before",
+            error.message(),
+            self.report.first_lsn,
+            self.report.last_lsn
+        );
+        let code = error.code();
+        error.reworded(code, message)
+    }
+
     fn take(&mut self, number: u64, mut event: Event) -> Result<()> {
         if self.options.keep_times {
             check_time(&event).map_err(|error| at_line(number, error))?;
@@ -170,16 +187,17 @@ impl Import<'_> {
         let is_first = self.report.transactions == 0;
         for attempt in 1.. {
             let mut tx = self.store.begin()?;
+            let mut point = None;
             if is_first {
                 let source = self.group.first().and_then(|(_, first)| first.store);
-                record(&mut tx, self.options, source)?;
+                point = Some(record(&mut tx, self.options, source)?);
             }
             let effects = fill(&mut tx, &self.group, self.options, None)?;
             sign(&mut tx, &self.group, self.options);
             match commit(tx, is_first) {
                 Ok(commit) => {
                     self.note(&effects);
-                    self.note_commit(commit.as_ref());
+                    self.note_commit(commit.as_ref(), point);
                     break;
                 }
                 Err(error) if attempt < ATTEMPTS_MAX && is_overtaken(&error) => {}
@@ -211,20 +229,24 @@ impl Import<'_> {
         }
     }
 
-    fn note_commit(&mut self, commit: Option<&Commit<()>>) {
+    fn note_commit(&mut self, commit: Option<&Commit<()>>, point: Option<String>) {
         let Some(commit) = commit.filter(|commit| !commit.is_empty()) else { return };
         let report = &mut self.report;
         report.transactions += 1;
         report.last_lsn = commit.lsn();
         if report.first_lsn == Lsn::ZERO {
             report.first_lsn = commit.lsn();
+            report.point = point;
         }
     }
 }
 
-/// Leaves the import in `$audit`, in front of what it writes: who counts the changes of a
-/// transaction leaves out what the store itself has put first.
-fn record(tx: &mut Transaction<'_>, options: &ImportOptions, source: Option<Uuid>) -> Result<()> {
+/// Leaves the import in `$audit`, and names the moment before it.
+fn record(
+    tx: &mut Transaction<'_>,
+    options: &ImportOptions,
+    source: Option<Uuid>,
+) -> Result<String> {
     let mut entry = serde_json::json!({
         "action": "import",
         "mode": options.mode,
@@ -243,10 +265,8 @@ fn record(tx: &mut Transaction<'_>, options: &ImportOptions, source: Option<Uuid
             }
         }
     }
-    let key = format!("import-{:020}", tx.snapshot_lsn().get() + 1);
-    // Two imports that begin at the same moment must not write one record.
-    tx.expect_system(AUDIT, key.as_bytes(), Lsn::ZERO);
-    tx.put_system(AUDIT, key.as_bytes(), entry.to_string().as_bytes())
+    tx.note_in_audit("import", &entry)?;
+    tx.mark_before("import", PointKind::Automatic, options.file.as_deref())
 }
 
 /// Commits, but not a first transaction of which nothing but its record is left.

@@ -191,6 +191,8 @@ pub struct ImportReport {
     pub first_lsn: Lsn,
     /// The last transaction written; zero if none was.
     pub last_lsn: Lsn,
+    /// The restore point that names the moment before the first transaction written.
+    pub point: Option<String>,
     /// Names of the mapping that the input never has.
     pub warnings: Vec<String>,
 }

@@ -18,9 +18,7 @@ use crate::journal::beacon::{Beacon, Chain};
 use crate::journal::seal::Sealing;
 use crate::journal::segment::{Segment, Tail, entry_of};
 use crate::lsn::Lsn;
-use crate::store::{
-    AUDIT, Author, Durability, Options, Progress, Store, create_header, remove_partial,
-};
+use crate::store::{Author, Durability, Options, Progress, Store, create_header, remove_partial};
 use crate::sys::watch::{Vanished, watch};
 use crate::sys::{self, Disk, Entry};
 
@@ -158,8 +156,7 @@ fn record(source: &Store, copy: &Store, to: Lsn, by: &Author) -> Result<()> {
     });
     let mut tx = copy.begin()?;
     tx.sign(by);
-    let key = format!("restore-{:020}", to.get() + 1);
-    tx.put_system(AUDIT, key.as_bytes(), entry.to_string().as_bytes())?;
+    tx.note_in_audit("restore", &entry)?;
     tx.commit()?;
     Ok(())
 }

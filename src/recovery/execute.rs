@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::plan::{Plan, PlanCounts, PlanId, Purpose, Resolution};
-use crate::error::{Conflict, Error, Result, code};
+use crate::error::{Conflict, Error, ErrorKind, Result, code};
 use crate::lsn::Lsn;
-use crate::store::{AUDIT, Author, Commit, PointKind, Store, Transaction, WRITE_ATTEMPTS_MAX};
+use crate::store::{Author, Commit, PointKind, Store, Transaction, WRITE_ATTEMPTS_MAX};
 
 /// What a restore in place or an undo has done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,15 +38,12 @@ impl Store {
             let mut done = Recovered { plan: plan.id(), counts, point: None };
             let mut tx = self.begin()?;
             if counts.changes() > 0 {
-                fill(&mut tx, plan)?;
                 done.point = Some(sign(&mut tx, plan, by)?);
+                fill(&mut tx, plan)?;
             }
             match tx.commit() {
                 Ok(commit) => return Ok(commit.with_value(done)),
-                // Restore points were made or removed meanwhile; the records are checked again.
-                Err(error)
-                    if error.code().id == code::CONFLICT.id && attempt < WRITE_ATTEMPTS_MAX =>
-                {
+                Err(error) if is_about_the_store(&error) && attempt < WRITE_ATTEMPTS_MAX => {
                     attempt += 1;
                 }
                 Err(error) if error.code().id == code::EXPECTATION_FAILED.id => {
@@ -56,6 +53,13 @@ impl Store {
             }
         }
     }
+}
+
+/// Whether only what the store itself notes came in between, as restore points: the records of the
+/// plan may still be what they were.
+fn is_about_the_store(error: &Error) -> bool {
+    error.kind() == ErrorKind::Conflict
+        && error.conflicts().iter().all(|conflict| conflict.collection.starts_with('$'))
 }
 
 fn stale(plan: &Plan<'_>, error: Error) -> Error {
@@ -127,9 +131,7 @@ fn sign(tx: &mut Transaction<'_>, plan: &Plan<'_>, by: &Author) -> Result<String
         "counts": plan.counts(),
         "point": point,
     });
-    // The point's name is new.
-    let key = point.trim_start_matches("before-");
-    tx.put_system(AUDIT, key.as_bytes(), record.to_string().as_bytes())?;
+    tx.note_in_audit(action, &record)?;
     Ok(point)
 }
 

@@ -5,6 +5,7 @@
 //! [`catalogue`] (what is stored where), [`revision`] and [`points`] (addressing moments),
 //! [`maintenance`] and [`status`].
 
+mod audit;
 mod background;
 mod buffer;
 mod catalogue;

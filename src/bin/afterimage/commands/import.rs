@@ -57,6 +57,9 @@ pub(super) fn run(context: &mut Context, args: &ImportArgs) -> Result<u8> {
         context.out.document(&document)?;
     } else {
         context.out.say(&told(&report, dry_run, took));
+        if let Some(point) = &report.point {
+            context.out.say(&format!("the moment before is point:{point}"));
+        }
     }
     Ok(DONE)
 }
