@@ -225,6 +225,11 @@ fn a_filter_tells_good_from_bad_without_a_process() {
     ]);
     assert!(text.starts_with("first bad: LSN 5 (4 moments looked at)\n"), "{text}");
     assert!(text.ends_with("  afterimage restore --to 5^ --collection stock\n"), "{text}");
+    let by_command = ["--good", "7", "--bad", "8", "--collection", "stock", "--", "sh", "-c"];
+    let script = ["exit $((AFTERIMAGE_AS_OF / 8))"];
+    let words = [&["bisect", "--json"], &by_command[..], &script].concat();
+    let found: Value = serde_json::from_str(&cli.ok(&words)).expect("one document");
+    assert_eq!(found["restore"], "afterimage restore --to 8^ --collection stock");
     let range = |args: &[&str]| {
         let mut all = vec!["bisect", "--good", "1", "--bad", "8"];
         all.extend(args);

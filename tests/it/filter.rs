@@ -3,29 +3,14 @@
 use afterimage::json::Tree;
 use afterimage::{CodecId, ErrorKind, Filter, Image, code};
 use proptest::prelude::*;
-use serde_json::{Value, json};
-
-fn value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<i32>().prop_map(|n| Value::from(f64::from(n) / 8.0)),
-        any::<String>().prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 30, 5, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::btree_map(any::<String>(), inner, 0..5)
-                .prop_map(|map| Value::from(map.into_iter().collect::<serde_json::Map<_, _>>())),
-        ]
-    })
-}
+use serde_json::json;
 
 proptest! {
     #[test]
-    fn what_goes_in_comes_out(value in value()) {
-        let text = value.to_string();
+    fn what_goes_in_comes_out(
+        fields in prop::collection::btree_map(any::<String>(), any::<(i64, f64, String)>(), 0..9),
+    ) {
+        let text = json!([fields, null, {"deep": [[], {}, true]}]).to_string();
         let tree = Tree::parse(text.as_bytes()).expect("JSON");
         let outputs = Filter::compile(".").expect("understood").run(&tree).expect("it runs");
         prop_assert_eq!(outputs.iter().map(Tree::to_string).collect::<Vec<_>>(), [text]);

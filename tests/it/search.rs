@@ -268,7 +268,7 @@ fn the_six_outages_are_found_and_no_other() {
             let (from, to) = (change.before().and_then(active), change.after().and_then(active));
             if change.collection() == "incidents"
                 && from != to
-                && to == Some(Tree::Number("100.0".into()))
+                && to == Some(Tree::Number("100".into()))
             {
                 expected.push(transaction.lsn().get());
             }

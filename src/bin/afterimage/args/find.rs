@@ -31,8 +31,8 @@ pub(crate) struct BisectArgs {
     /// A later moment at which it was not
     #[arg(long, value_name = "REV")]
     pub bad: String,
-    /// The collection that the filter sees, as an object of its records by key
-    #[arg(long, value_name = "C", requires = "expr", conflicts_with = "record")]
+    /// The collection concerned; the filter sees it as an object of its records by key
+    #[arg(long, value_name = "C", conflicts_with = "record")]
     pub collection: Option<String>,
     /// The record that the filter sees; null while it is absent
     #[arg(long, value_name = "COLLECTION/KEY", requires = "expr")]

@@ -35,10 +35,10 @@ pub(super) fn run(context: &mut Context, args: &BisectArgs) -> Result<u8> {
         context.out.say(&format!("{number:>3}. LSN {} is {}", snapshot.lsn(), verdict.as_str()));
         Ok(verdict)
     })?;
-    let what = match &judge {
-        Judge::Record { record, .. } => vec!["--key", record],
-        Judge::Collection { collection, .. } => vec!["--collection", collection],
-        Judge::Command(_) => Vec::new(),
+    let what = match (&args.record, &args.collection) {
+        (Some(record), _) => vec!["--key", record],
+        (None, Some(collection)) => vec!["--collection", collection],
+        (None, None) => Vec::new(),
     };
     let first = found.candidates.first().copied().unwrap_or(bad);
     let restore = context.restore_command(first, &what);
@@ -53,7 +53,7 @@ pub(super) fn run(context: &mut Context, args: &BisectArgs) -> Result<u8> {
 /// What tells good from bad.
 enum Judge<'a> {
     Command(&'a [OsString]),
-    Record { filter: Filter, record: &'a str, collection: String, key: Vec<u8> },
+    Record { filter: Filter, collection: String, key: Vec<u8> },
     Collection { filter: Filter, collection: &'a str },
 }
 
@@ -64,7 +64,7 @@ impl<'a> Judge<'a> {
         match (&args.record, &args.collection) {
             (Some(text), _) => {
                 let (collection, key) = record(text)?;
-                Ok(Self::Record { filter, record: text, collection, key })
+                Ok(Self::Record { filter, collection, key })
             }
             (None, Some(collection)) => Ok(Self::Collection { filter, collection }),
             (None, None) => Err(usage("--expr needs --record or --collection")),
@@ -74,7 +74,7 @@ impl<'a> Judge<'a> {
     fn verdict(&self, store: &Path, snapshot: &Snapshot) -> Result<Verdict> {
         let (filter, value) = match self {
             Self::Command(command) => return ask(command, store, snapshot.lsn()),
-            Self::Record { filter, collection, key, .. } => {
+            Self::Record { filter, collection, key } => {
                 let record = snapshot.record(collection, key)?;
                 (filter, Filter::input(record.map(|record| record.image())))
             }
