@@ -38,6 +38,8 @@ mod opening;
 mod projection;
 /// Damaged stores made anew.
 mod repair;
+/// The command `shell`.
+mod shell;
 /// Async: commits, subscriptions.
 mod subscribe;
 /// Bytes that go away under an open store.
