@@ -48,6 +48,8 @@ mod projection;
 mod repair;
 /// Which transaction took a field from one value to another.
 mod search;
+/// The command `shell`.
+mod shell;
 /// Async: commits, subscriptions.
 mod subscribe;
 /// Bytes that go away under an open store.

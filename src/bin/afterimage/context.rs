@@ -14,12 +14,27 @@ use crate::output::Output;
 pub(crate) struct Context {
     pub globals: Globals,
     pub out: Output,
+    /// The store, if it is open already; then it is only read.
+    held: Option<Held>,
+}
+
+/// A store that several commands read, one after the other.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub store: Store,
+    /// Whether it was opened with `--salvage`.
+    pub salvage: bool,
 }
 
 impl Context {
     pub(crate) fn new(globals: Globals) -> Self {
         let out = Output::new(&globals);
-        Self { globals, out }
+        Self { globals, out, held: None }
+    }
+
+    /// The context of a command that reads a store which is open already.
+    pub(crate) fn with_store(globals: Globals, held: Held) -> Self {
+        Self { held: Some(held), ..Self::new(globals) }
     }
 
     /// The store's directory.
@@ -31,6 +46,13 @@ impl Context {
 
     /// Opens the store for reading: no lock, no change, beside a writer too.
     pub(crate) fn reader(&self, salvage: bool) -> Result<Store> {
+        if let Some(held) = &self.held {
+            return if held.salvage || !salvage {
+                Ok(held.store.clone())
+            } else {
+                Err(usage("the store is open without --salvage; give it when you open it"))
+            };
+        }
         let store = Store::options().read_only(true).salvage(salvage).open(self.path()?)?;
         self.tell(&store);
         Ok(store)
@@ -43,6 +65,9 @@ impl Context {
 
     /// Opens a store that exists for writing, with another durability.
     pub(crate) fn writer_with(&self, durability: Durability) -> Result<Store> {
+        if self.held.is_some() {
+            return Err(usage("the store is open for reading alone"));
+        }
         let store = Store::options().create(false).durability(durability).open(self.path()?)?;
         self.tell(&store);
         Ok(store)

@@ -51,12 +51,12 @@ pub(crate) fn report(error: &Error, globals: &Globals) -> ExitCode {
 }
 
 /// What clap says about arguments it does not understand; help and version are no errors.
-pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
+pub(crate) fn of_arguments(error: &clap::Error, json: bool) -> ExitCode {
     if !error.use_stderr() {
         drop(error.print());
         return ExitCode::SUCCESS;
     }
-    if std::env::args_os().any(|arg| arg == "--json") {
+    if json {
         let text = error.render().to_string();
         let message = text.trim_start_matches("error: ").trim();
         let document = serde_json::json!({"error": {

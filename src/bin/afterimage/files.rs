@@ -5,10 +5,14 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use afterimage::{Error, Result, code};
+
+use crate::failure::usage;
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -35,6 +39,45 @@ pub(crate) fn standard_input(bytes_max: u64) -> Result<Vec<u8>> {
         .read_to_end(&mut bytes)
         .map_err(|error| Error::from_io(error, "read standard input", Path::new("-")))?;
     Ok(bytes)
+}
+
+/// The next line of standard input without its end, or `None` behind the last one.
+pub(crate) fn input_line(bytes_max: u64) -> Result<Option<Vec<u8>>> {
+    let failed = |error| Error::from_io(error, "read standard input", Path::new("-"));
+    let mut line = Vec::new();
+    let mut input = io::stdin().lock().take(bytes_max + 1);
+    if input.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    if line.len() as u64 > bytes_max {
+        return Err(usage(format!("a line of the input is longer than {bytes_max} bytes")));
+    }
+    Ok(Some(line))
+}
+
+/// A file of this name in the directory where programs keep what they remember of a user, which is
+/// made if need be; `None` if there is none, or if it lies in the directory `outside`.
+pub(crate) fn state_file(name: &str, outside: &Path) -> Option<PathBuf> {
+    let from = |variable| std::env::var_os(variable).map(PathBuf::from);
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let base = from("XDG_STATE_HOME").filter(absolute);
+    let base = base.or_else(|| Some(from("HOME").filter(absolute)?.join(".local/state")))?;
+    // Remembering is a comfort: where it is not possible, it is left out.
+    let outside = outside.canonicalize().ok()?;
+    let inside = |path: &Path| {
+        let there = path.ancestors().find_map(|path| path.canonicalize().ok());
+        there.is_none_or(|path| path.starts_with(&outside))
+    };
+    let directory = base.join("afterimage");
+    if inside(&directory) {
+        return None;
+    }
+    let mut maker = std::fs::DirBuilder::new();
+    maker.recursive(true).mode(0o700).create(&directory).ok()?;
+    Some(directory.join(name))
 }
 
 /// Where an export goes.

@@ -17,7 +17,10 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
         Ok(args) => args,
-        Err(error) => return failure::of_arguments(&error),
+        Err(error) => {
+            let json = std::env::args_os().any(|arg| arg == "--json");
+            return failure::of_arguments(&error, json);
+        }
     };
     let globals = args.globals.clone();
     match commands::run(args) {

@@ -6,6 +6,13 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct ShellArgs {
+    /// Of a damaged store, serve what is sound
+    #[arg(long)]
+    pub salvage: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct DemoArgs {
     /// Where to build the demo's stores; default: a temporary directory, removed at the end
     pub directory: Option<PathBuf>,

@@ -16,7 +16,7 @@ pub(crate) use care::{CareArgs, CheckpointArgs, DoctorArgs, RepairArgs, VerifyAr
 pub(crate) use data::{CollectionsArgs, DeleteArgs, GetArgs, InitArgs, PutArgs, ScanArgs};
 pub(crate) use exchange::{DurabilityArg, ExportArgs, Format, ImportArgs, ModeArg, TypesArg};
 pub(crate) use find::{BisectArgs, SearchArgs};
-pub(crate) use meta::{BenchArgs, CompletionsArgs, DemoArgs, ExplainArgs, ManArgs};
+pub(crate) use meta::{BenchArgs, CompletionsArgs, DemoArgs, ExplainArgs, ManArgs, ShellArgs};
 pub(crate) use past::{BlameArgs, Choice, DiffArgs, LogArgs, OpArg, ShowArgs};
 pub(crate) use recovery::{
     OnConflictArg, PlanArgs, PointAnnotateArgs, PointCommand, PointKindArg, PointListArgs,
@@ -246,6 +246,13 @@ pub(crate) enum Command {
     Stats(CareArgs),
     /// Write a checkpoint, so that opening need not replay
     Checkpoint(CheckpointArgs),
+    /// Look around in a store, command by command; changes nothing
+    #[command(after_help = "At a terminal there are a history and completion by the tab key. \
+                            Without one, commands are read from standard input, line by line, and \
+                            the exit code is 1 if any of them failed. `help` lists them.\n\n\
+                            Examples:\n  afterimage -s hotel.store shell\n  \
+                            printf 'at HEAD~10\\nget guests/g-17\\n' | afterimage shell")]
+    Shell(ShellArgs),
     /// See it work: a hotel, an accident, and the way back
     Demo(DemoArgs),
     /// Measure it on this machine: writing, reading, opening

@@ -15,6 +15,7 @@ mod point;
 mod repair;
 mod restore;
 mod search;
+mod shell;
 mod telling;
 mod undo;
 
@@ -28,6 +29,8 @@ use crate::failure::reader_left;
 pub(crate) const DONE: u8 = 0;
 /// Done in part; what was skipped is listed.
 pub(crate) const IN_PART: u8 = 3;
+/// A command of several failed.
+pub(crate) const FAILED: u8 = 1;
 /// There are differences, and `--check` asked for them.
 pub(crate) const DIFFERENT: u8 = 4;
 /// The store is damaged.
@@ -35,8 +38,12 @@ pub(crate) const DAMAGED: u8 = 13;
 
 /// Runs a command; returns its exit code.
 pub(crate) fn run(args: Args) -> Result<u8> {
-    let mut context = Context::new(args.globals);
-    let code = dispatch(&mut context, &args.command)?;
+    run_in(Context::new(args.globals), &args.command)
+}
+
+/// Runs a command in a context that is there already.
+fn run_in(mut context: Context, command: &Command) -> Result<u8> {
+    let code = dispatch(&mut context, command)?;
     match context.out.flush() {
         // What was found, as damage by `verify`, holds whether or not somebody reads it.
         Err(error) if reader_left(&error) => Ok(code),
@@ -69,6 +76,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {
         Command::Doctor(args) => doctor::run(context, args),
         Command::Stats(args) => care::stats(context, args),
         Command::Checkpoint(args) => care::checkpoint(context, args),
+        Command::Shell(args) => shell::run(context, args),
         Command::Demo(args) => demo::run(context, args),
         Command::Bench(args) => bench::run(context, args),
         Command::Explain(args) => meta::explain(context, args),
