@@ -347,8 +347,8 @@ impl Shape {
     }
 }
 
-/// The shapes of the before and of the after image, which are the same unless it says otherwise, and
-/// the store.
+/// The shapes of the before and of the after image, which are the same unless it says otherwise,
+/// and the store.
 fn shapes(source: Option<&RawValue>) -> Result<(Shape, Shape, Option<Uuid>)> {
     let raw = Shape { codec: CodecId::Raw, schema: 0 };
     // A source that can't be read is not an object, and so not ours.

@@ -88,7 +88,8 @@ pub enum ImportMode {
     Replace,
     /// A record that exists is combined with the input's, field by field: the input's fields win,
     /// objects in objects likewise, and what only the store has stays. What is not a JSON object is
-    /// replaced. Takes records, no updates and deletions.
+    /// replaced. Takes records, no updates and deletions. A dry run counts a record that comes again
+    /// in a later transaction as updated, whether or not it would be.
     Merge,
     /// A record that exists stays as it is. Takes records, no updates and deletions.
     SkipExisting,
