@@ -8,7 +8,7 @@ use super::event::Event;
 use super::modes::fill;
 use super::options::{ImportMode, ImportOptions, ImportReport};
 use super::rehearsal::{Effect, Rehearsal};
-use super::replace::{Replacement, deletion};
+use super::replace::{Replacement, deletion, net};
 use super::source::{Feed, Line, at_line};
 use crate::error::{Error, ErrorKind, Result, code};
 use crate::format::frame::TRANSACTION_BYTES_MAX;
@@ -44,9 +44,11 @@ impl Store {
             store: self,
             options,
             rehearsal: options.dry_run.then(Rehearsal::default),
-            replacement: (options.mode == ImportMode::Replace).then(Replacement::default),
+            replacement: (options.mode == ImportMode::Replace)
+                .then(|| Replacement::of(self.snapshot())),
             group: Vec::new(),
             group_bytes: 0,
+            group_lines: 0,
             report: ImportReport::default(),
         };
         import.run(&mut feed, progress).map_err(|error| import.explained(error))?;
@@ -66,6 +68,8 @@ struct Import<'s> {
     /// the first one only.
     group: Vec<(u64, Event)>,
     group_bytes: u64,
+    /// How many lines of the input the transaction stands for.
+    group_lines: u64,
     report: ImportReport,
 }
 
@@ -107,7 +111,12 @@ impl Import<'_> {
             if number > 0 {
                 replacement.note(&event).map_err(|error| at_line(number, error))?;
             }
-            bytes += self.replaced(&mut event).map_err(|error| at_line(number, error))?;
+            let replaced = replacement.replaced_bytes(&event);
+            bytes += replaced.map_err(|error| at_line(number, error))?;
+            // It is one act by whoever imports, now.
+            event.metadata = Metadata::default();
+            event.ts_us = None;
+            event.group = None;
         }
         if self.group.first().is_some_and(|(_, first)| self.is_complete(first, &event, bytes)) {
             self.finish_group()?;
@@ -120,19 +129,9 @@ impl Import<'_> {
             let message = format!("the transaction takes more than {GROUP_BYTES_MAX} bytes");
             return Err(at_line(number, Error::new(&code::TRANSACTION_TOO_LARGE, message)));
         }
+        self.group_lines += u64::from(number > 0);
         self.group.push((number, event));
         Ok(())
-    }
-
-    /// Makes an event part of a replacement, which is one act by whoever imports; says how long the
-    /// value is that it replaces.
-    fn replaced(&self, event: &mut Event) -> Result<u64> {
-        event.metadata = Metadata::default();
-        event.ts_us = None;
-        event.group = None;
-        let tx = self.store.rehearse();
-        let record = tx.record(&event.collection, &event.key)?;
-        Ok(record.map_or(0, |record| record.image().bytes().len() as u64))
     }
 
     /// Whether the event begins another transaction. Lines that name none are put together, but not
@@ -155,7 +154,7 @@ impl Import<'_> {
         for name in named {
             replacement.name(name);
         }
-        let snapshot = self.store.snapshot();
+        let snapshot = replacement.before();
         for collection in replacement.collections() {
             let scan = match snapshot.scan(&collection, KeyRange::all()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -175,6 +174,9 @@ impl Import<'_> {
     fn finish_group(&mut self) -> Result<()> {
         if self.group.is_empty() {
             return Ok(());
+        }
+        if self.replacement.is_some() {
+            self.group = net(std::mem::take(&mut self.group));
         }
         if let Some(rehearsal) = &mut self.rehearsal {
             let mut tx = self.store.rehearse();
@@ -213,8 +215,7 @@ impl Import<'_> {
 
     fn note(&mut self, effects: &[Effect]) {
         let report = &mut self.report;
-        let of_input = self.group.iter().filter(|(number, _)| *number > 0);
-        report.changes += of_input.count() as u64;
+        report.changes += std::mem::take(&mut self.group_lines);
         self.group.clear();
         self.group_bytes = 0;
         for effect in effects {

@@ -37,6 +37,16 @@ enum Current<'a> {
     Rehearsed(Trace),
 }
 
+impl Current<'_> {
+    /// Whether the record is this image already.
+    fn is(&self, image: Image<'_>) -> bool {
+        match self {
+            Self::Stored(current) => *current == image,
+            Self::Rehearsed(trace) => trace.is_image(image),
+        }
+    }
+}
+
 /// What is to be done about an event.
 enum Decision {
     /// Its after image becomes the record.
@@ -65,7 +75,7 @@ fn decide(
         ImportMode::Append if options.upsert => Ok(write),
         ImportMode::Append => check(event, current).map(|()| write),
         ImportMode::Replace => Ok(match (current, &event.after) {
-            (Some(Current::Stored(current)), Some(after)) if current == after.as_image() => {
+            (Some(current), Some(after)) if current.is(after.as_image()) => {
                 Decision::Leave(Effect::Unchanged)
             }
             _ => write,
@@ -184,7 +194,7 @@ pub(super) fn named(event: &Event) -> String {
 fn is_before(before: &OwnedImage, current: Current<'_>) -> bool {
     match current {
         Current::Stored(image) => is_same(before, image),
-        Current::Rehearsed(trace) => Trace::of(before.as_image()) == trace,
+        Current::Rehearsed(trace) => trace.is_value(before.as_image()),
     }
 }
 

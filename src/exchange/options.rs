@@ -82,13 +82,14 @@ pub enum ImportMode {
     /// The collections that the input names hold afterwards what it says, and nothing else.
     ///
     /// Up to [`replace_bytes`](ImportOptions::replace_bytes) it is one transaction. What is larger
-    /// becomes several, the deletions last: interrupted, it has deleted nothing that was not
-    /// followed by all that the input holds, and running it again completes it. Of a history, the
-    /// net result counts. Keeps the key of each record in memory.
+    /// becomes several, the deletions last: if it is interrupted, what the input does not name is
+    /// still there, and running it again completes it. Of a history, the net result counts. Keeps
+    /// the key of each record in memory.
     Replace,
     /// A record that exists is combined with the input's, field by field: the input's fields win,
-    /// objects in objects likewise, and what only the store has stays. What is not a JSON object is
-    /// replaced. Takes records, no updates and deletions.
+    /// objects in objects likewise, and what only the store has stays. What is no JSON object is
+    /// replaced. Takes records, no updates and deletions. A dry run counts a record that comes
+    /// again in a later transaction as updated, whether or not it would be.
     Merge,
     /// A record that exists stays as it is. Takes records, no updates and deletions.
     SkipExisting,

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use xxhash_rust::xxh3::xxh3_128;
+
 use super::event::Event;
 use crate::format::image::{CodecId, Image};
 use crate::json::Tree;
@@ -22,14 +24,16 @@ pub(super) enum Effect {
 }
 
 /// A value, as far as it takes to tell it from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Trace {
     codec: CodecId,
+    schema: u32,
     hash: blake3::Hash,
+    /// Of the bytes as they are.
+    exact: u128,
 }
 
 impl Trace {
-    /// Equal for equal values: of JSON, the order of the fields does not count.
     pub(super) fn of(image: Image<'_>) -> Self {
         let tree = match image.codec() {
             CodecId::Json => Tree::parse(image.bytes()).ok(),
@@ -39,7 +43,20 @@ impl Trace {
             Some(tree) => blake3::hash(sorted(tree).to_string().as_bytes()),
             None => blake3::hash(image.bytes()),
         };
-        Self { codec: image.codec(), hash }
+        let exact = xxh3_128(image.bytes());
+        Self { codec: image.codec(), schema: image.schema(), hash, exact }
+    }
+
+    /// Whether this is the value: of JSON, the order of the fields does not count.
+    pub(super) fn is_value(&self, image: Image<'_>) -> bool {
+        let other = Self::of(image);
+        self.codec == other.codec && self.hash == other.hash
+    }
+
+    /// Whether this is the image, byte for byte.
+    pub(super) fn is_image(&self, image: Image<'_>) -> bool {
+        (self.codec, self.schema) == (image.codec(), image.schema())
+            && self.exact == xxh3_128(image.bytes())
     }
 }
 
