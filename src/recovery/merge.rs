@@ -31,6 +31,17 @@ pub(super) fn three<'a>(
     Some((value, conflicts))
 }
 
+/// Whether it is this image. Of a value that was merged only the meaning counts, not the order of its
+/// fields and the form of its text, which nobody has chosen.
+pub(super) fn is(value: Option<&Value<'_>>, image: Option<Image<'_>>) -> bool {
+    match (value, image) {
+        (Some(Value::Merged(merged)), Some(image)) => {
+            merged.schema == image.schema() && tree(merged.as_image()) == tree(image)
+        }
+        (value, image) => value.map(Value::image) == image,
+    }
+}
+
 /// What `now` is with everything that it lacks of `past`; none if there is nothing.
 pub(super) fn with_what_was_lost<'a>(
     now: Option<Image<'a>>,

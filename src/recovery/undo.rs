@@ -363,14 +363,12 @@ impl<'a> Planner<'a, '_> {
     ) -> Result<Outcome<'a>> {
         let mut outcome = Outcome { value: current.map(Value::Stored), conflict: None };
         for step in steps.iter().rev() {
-            let now = outcome.value.as_ref().map(Value::image);
-            if now == step.after {
+            let now = outcome.value.as_ref();
+            if merge::is(now, step.after) || merge::is(now, step.before) {
                 outcome.value = step.before.map(Value::Stored);
                 continue;
             }
-            if now == step.before {
-                continue;
-            }
+            let now = now.map(Value::image);
             let Clash { next, fields, resolution } = self.clash(step, now);
             if !fields.is_empty() {
                 let conflict = self.conflict(name, step, resolution, fields)?;
@@ -387,6 +385,9 @@ impl<'a> Planner<'a, '_> {
                     break;
                 }
             }
+        }
+        if merge::is(outcome.value.as_ref(), current) {
+            outcome.value = current.map(Value::Stored);
         }
         Ok(outcome)
     }

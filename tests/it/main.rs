@@ -9,6 +9,10 @@
 mod common;
 #[path = "../kit/copy.rs"]
 mod copy;
+#[path = "../kit/number.rs"]
+mod number;
+#[path = "../kit/random.rs"]
+mod random;
 #[path = "../kit/skipped.rs"]
 mod skipped;
 
@@ -36,6 +40,8 @@ mod model;
 mod opening;
 /// Projections and their runner.
 mod projection;
+/// Undo and restore in place.
+mod recovery;
 /// Damaged stores made anew.
 mod repair;
 /// Async: commits, subscriptions.
