@@ -154,7 +154,8 @@ impl PlanCounts {
     }
 }
 
-/// Names a plan: the moment at which it was made, and a hash of everything it would do.
+/// Names a plan: the moment at which it was made, and a hash of the store and of everything that it
+/// would do there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanId {
     head: u64,
@@ -242,6 +243,7 @@ impl<'a> Plan<'a> {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
+        note(self.store.as_bytes());
         match &self.purpose {
             Purpose::Restore { target } => {
                 note(b"restore");

@@ -187,16 +187,19 @@ impl Store {
         self.snapshot_at(head)?;
         undo.scope.check(self)?;
         let mut selection = Selection::gather(self, undo, head)?;
-        loop {
-            let planner = Planner { store: self, undo, head, selection: &selection };
-            let (plan, later) = planner.plan()?;
-            if undo.mode != UndoMode::Cascade || later.is_empty() {
-                return Ok(plan);
-            }
-            for lsn in later {
-                selection.add(&self.transaction(lsn)?, undo)?;
+        if undo.mode == UndoMode::Cascade {
+            // Only records to which a round has added something can be in conflict after it.
+            let mut open: BTreeSet<_> = selection.steps.keys().copied().collect();
+            while !open.is_empty() {
+                let planner = Planner { store: self, undo, head, selection: &selection };
+                let later = planner.in_the_way(&open)?;
+                open.clear();
+                for lsn in later {
+                    open.extend(selection.add(&self.transaction(lsn)?, undo)?);
+                }
             }
         }
+        Planner { store: self, undo, head, selection: &selection }.plan()
     }
 
     /// Takes transactions back by one new transaction, which can itself be undone. A record that
@@ -251,8 +254,9 @@ impl<'a> Selection<'a> {
         Ok(selection)
     }
 
-    fn add(&mut self, transaction: &TransactionView<'a>, undo: &Undo) -> Result<()> {
-        let lsn = transaction.lsn();
+    /// Takes in the changes of a transaction; returns the records that they are of.
+    fn add(&mut self, transaction: &TransactionView<'a>, undo: &Undo) -> Result<Vec<Name<'a>>> {
+        let (lsn, mut added) = (transaction.lsn(), Vec::new());
         for change in transaction.changes() {
             let change = change?;
             let (collection, key) = (change.collection(), change.key());
@@ -273,8 +277,9 @@ impl<'a> Selection<'a> {
             let step = Step { lsn, before: change.before(), after: change.after() };
             let at = steps.partition_point(|known| known.lsn < lsn);
             steps.insert(at, step);
+            added.push((collection, key));
         }
-        Ok(())
+        Ok(added)
     }
 
     /// Who chose nothing but what can't be taken back should hear why.
@@ -303,20 +308,22 @@ struct Outcome<'a> {
 }
 
 impl<'a> Planner<'a, '_> {
-    /// The plan, and the later transactions that are in its way.
-    fn plan(&self) -> Result<(Plan<'a>, BTreeSet<Lsn>)> {
-        let (mut changes, mut unchanged, mut later) = (Vec::new(), 0, BTreeSet::new());
-        for (&(collection, key), steps) in &self.selection.steps {
-            let current = self.current((collection, key))?;
-            let target = steps.first().and_then(|step| step.before);
-            if !self.undo.scope.fits([current, target])? {
-                continue;
+    /// The later transactions that are in the way of taking these records back.
+    fn in_the_way(&self, records: &BTreeSet<Name<'a>>) -> Result<BTreeSet<Lsn>> {
+        let mut later = BTreeSet::new();
+        for &name in records {
+            let change = self.change(name)?;
+            if let Some(conflict) = change.as_ref().and_then(PlannedChange::conflict) {
+                later.extend(self.later(name, conflict.lsn)?.iter().map(Version::lsn));
             }
-            let Outcome { value, conflict } = self.outcome((collection, key), steps, current)?;
-            if let Some(conflict) = &conflict {
-                later.extend(self.later((collection, key), conflict.lsn)?.iter().map(Version::lsn));
-            }
-            let change = PlannedChange { collection, key, before: current, after: value, conflict };
+        }
+        Ok(later)
+    }
+
+    fn plan(&self) -> Result<Plan<'a>> {
+        let (mut changes, mut unchanged) = (Vec::new(), 0);
+        for &name in self.selection.steps.keys() {
+            let Some(change) = self.change(name)? else { continue };
             if change.op().is_none() && change.conflict.is_none() {
                 unchanged += 1;
             } else {
@@ -329,7 +336,7 @@ impl<'a> Planner<'a, '_> {
         let is_lost = |change: &NotUndone<'_>| change.reason == Reason::ImageGone;
         let is_refused = changes.iter().any(refuses)
             || self.undo.mode == UndoMode::Strict && self.selection.not_undone.iter().any(is_lost);
-        let plan = Plan {
+        Ok(Plan {
             store: self.store.id(),
             purpose: Purpose::Undo {
                 transactions: self.selection.transactions.iter().copied().collect(),
@@ -340,8 +347,19 @@ impl<'a> Planner<'a, '_> {
             unchanged,
             not_undone: self.selection.not_undone.clone(),
             is_refused,
-        };
-        Ok((plan, later))
+        })
+    }
+
+    /// What would become of a record; none if its value does not fit.
+    fn change(&self, (collection, key): Name<'a>) -> Result<Option<PlannedChange<'a>>> {
+        let steps = self.selection.steps.get(&(collection, key)).map_or(&[][..], Vec::as_slice);
+        let current = self.current((collection, key))?;
+        let target = steps.first().and_then(|step| step.before);
+        if !self.undo.scope.fits([current, target])? {
+            return Ok(None);
+        }
+        let Outcome { value, conflict } = self.outcome((collection, key), steps, current)?;
+        Ok(Some(PlannedChange { collection, key, before: current, after: value, conflict }))
     }
 
     fn current(&self, (collection, key): Name<'_>) -> Result<Option<Image<'a>>> {
@@ -371,10 +389,12 @@ impl<'a> Planner<'a, '_> {
             let now = now.map(Value::image);
             let Clash { next, fields, resolution } = self.clash(step, now);
             if !fields.is_empty() {
-                let conflict = self.conflict(name, step, resolution, fields)?;
                 match &mut outcome.conflict {
-                    Some(known) => known.fields.extend(conflict.fields),
-                    None => outcome.conflict = Some(conflict),
+                    Some(known) => known.fields.extend(fields),
+                    // Looked for once only: a record has many versions.
+                    None => {
+                        outcome.conflict = Some(self.conflict(name, step, resolution, fields)?);
+                    }
                 }
             }
             match next {

@@ -9,25 +9,26 @@ use serde_json::Value;
 
 use crate::common::Place;
 
-fn command(store: &Path) -> Command {
+pub(crate) fn command(store: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_afterimage"));
     command.env("AFTERIMAGE_STORE", store).env("USER", "tester").env_remove("NO_COLOR");
     command.stdin(Stdio::null());
     command
 }
 
-struct Cli {
-    place: Place,
+/// A store and the command line that works on it.
+pub(crate) struct Cli {
+    pub(crate) place: Place,
 }
 
 impl Cli {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let cli = Self { place: Place::new() };
         cli.ok(&["init"]);
         cli
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         command(&self.place.path()).args(args).output().expect("the command runs")
     }
 
@@ -44,14 +45,14 @@ impl Cli {
     }
 
     /// Standard output of a command that must succeed.
-    fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     }
 
     /// The exit code of a command that must fail, and its error as JSON.
-    fn fails(&self, args: &[&str]) -> (i32, String) {
+    pub(crate) fn fails(&self, args: &[&str]) -> (i32, String) {
         let mut args = args.to_vec();
         args.insert(0, "--json");
         let output = self.run(&args);
@@ -66,7 +67,7 @@ impl Cli {
         (exit, code)
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let mut args = args.to_vec();
         args.push("--json");
         serde_json::from_str(&self.ok(&args)).expect("one document")

@@ -4,18 +4,18 @@
 //! test --release --test it recovery::random -- --nocapture`. The company, where ten people edit the
 //! same records: `AFTERIMAGE_COMPANY=200000`.
 
-// mod accidents;
-// mod cli;
-// mod company;
-// mod fires;
-// mod killed;
+mod accidents;
+mod cli;
+mod company;
+mod fires;
+mod killed;
 mod merging;
 mod model;
-// mod plans;
+mod plans;
 mod predict;
 mod random;
 mod requests;
-// mod threads;
+mod threads;
 
 use afterimage::{Author, CodecId, Image, Lsn, Store};
 
