@@ -31,8 +31,8 @@ pub(super) fn three<'a>(
     Some((value, conflicts))
 }
 
-/// Whether it is this image. Of a value that was merged only the meaning counts, not the order of its
-/// fields and the form of its text, which nobody has chosen.
+/// Whether it is this image. Of a value that was merged only the meaning counts, not the order of
+/// its fields and the form of its text, which nobody has chosen.
 pub(super) fn is(value: Option<&Value<'_>>, image: Option<Image<'_>>) -> bool {
     match (value, image) {
         (Some(Value::Merged(merged)), Some(image)) => {

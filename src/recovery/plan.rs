@@ -75,9 +75,10 @@ impl Value<'_> {
 /// Why a record can't simply be brought back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordConflict {
-    /// The transaction whose change is to be taken back.
+    /// The transaction whose change is to be taken back; for a restore, the first of the actor's.
     pub lsn: Lsn,
-    /// The first transaction after it that made something else of the record.
+    /// The first transaction after it that made something else of the record; for a restore, the
+    /// first of somebody else since the moment, which may lie before that of the actor.
     pub later: Lsn,
     /// Who wrote that.
     pub later_actor: Option<String>,

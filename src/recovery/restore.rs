@@ -101,7 +101,10 @@ impl Restore {
             RestoreMode::Replace => "replace",
             RestoreMode::Merge => "merge",
         };
-        serde_json::json!({"actors": self.actors, "mode": mode})
+        serde_json::json!({
+            "actors": self.actors, "mode": mode, "on_conflict": self.on_conflict.as_str(),
+            "scope": self.scope.describe(),
+        })
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Scope {
     pub condition: Option<Condition>,
 }
 
+/// So many records and prefixes are noted by name.
+const NAMED_MAX: usize = 100;
+
 type Test = dyn Fn(Image<'_>) -> Result<bool> + Send + Sync;
 
 /// What a record's value must be like.
@@ -72,6 +75,20 @@ impl Scope {
             }
         }
         Ok(false)
+    }
+
+    /// What it names, as it stands in `$audit`.
+    pub(super) fn describe(&self) -> serde_json::Value {
+        let named = |records: &[(String, Vec<u8>)]| -> Vec<_> {
+            let first = records.iter().take(NAMED_MAX);
+            first.map(|(c, key)| format!("{c}/{}", String::from_utf8_lossy(key))).collect()
+        };
+        serde_json::json!({
+            "collections": self.collections,
+            "records": named(&self.records),
+            "prefixes": named(&self.prefixes),
+            "condition": self.condition.is_some(),
+        })
     }
 
     /// The records that are named one by one, if nothing else is.

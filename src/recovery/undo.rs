@@ -82,6 +82,15 @@ pub enum OnConflict {
 }
 
 impl OnConflict {
+    /// As it stands in `$audit`.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Ours => "ours",
+            Self::Theirs => "theirs",
+        }
+    }
+
     pub(super) const fn resolution(self) -> Resolution {
         match self {
             Self::Fail => Resolution::Refused,
@@ -162,16 +171,17 @@ impl Undo {
 
     pub(super) fn describe(&self) -> Json {
         let (after, until) = (self.after, self.until);
-        let mode = match self.mode {
-            UndoMode::Strict => "strict",
-            UndoMode::Cascade => "cascade",
-            UndoMode::Force => "force",
-            UndoMode::Nonconflicting => "nonconflicting",
-            UndoMode::Merge(_) => "merge",
+        let (mode, on_conflict) = match self.mode {
+            UndoMode::Strict => ("strict", None),
+            UndoMode::Cascade => ("cascade", None),
+            UndoMode::Force => ("force", None),
+            UndoMode::Nonconflicting => ("nonconflicting", None),
+            UndoMode::Merge(on_conflict) => ("merge", Some(on_conflict.as_str())),
         };
         serde_json::json!({
             "after": after, "until": until, "actors": self.actors,
-            "correlation": self.correlation, "mode": mode,
+            "correlation": self.correlation, "attribute": self.attribute, "mode": mode,
+            "on_conflict": on_conflict, "scope": self.scope.describe(),
         })
     }
 }

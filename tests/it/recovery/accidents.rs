@@ -90,7 +90,7 @@ fn system(store: &Store, lsn: Lsn) -> Vec<String> {
     let transaction = store.transaction(lsn).expect("kept");
     let changes = transaction.changes().map(|change| change.expect("readable"));
     changes
-        .filter(|change| change.is_system())
+        .filter(afterimage::ChangeView::is_system)
         .map(|change| change.collection().to_owned())
         .collect()
 }

@@ -1,16 +1,16 @@
-//! Ten people edit the same records; then everything that one of them did is undone. What is left is
-//! compared, field by field, with the company in which that person never did anything.
+//! Ten people edit the same records; then everything that one of them did is undone. What is left
+//! is compared, field by field, with the company in which that person never did anything.
 //!
 //! "Never did anything" is told apart from an undo by what others built on it. Each difference must
 //! be of one of these kinds:
 //!
 //! * *reported*: somebody changed the same record, or the same field, later; the plan told it as a
 //!   conflict.
-//! * *made by the person*: the same, and the person had made the record. Without that person the first
-//!   edit of somebody else would have made it, with fewer fields; to undo the making is to delete the
-//!   record, so it is a conflict as a whole, and stays.
-//! * *masked*: somebody did what the person had done already, deleted a record that was gone or set a
-//!   field that had this value. It changed nothing, so the journal has nothing of it; without the
+//! * *made by the person*: the same, and the person had made the record. Without that person the
+//!   first edit of somebody else would have made it, with fewer fields; to undo the making is to
+//!   delete the record, so it is a conflict as a whole, and stays.
+//! * *masked*: somebody did what the person had done already, deleted a record that was gone or set
+//!   a field that had this value. It changed nothing, so the journal has nothing of it; without the
 //!   person it would have.
 //! * *back again*: somebody changed the field later, and it came to be as the person had left it.
 //!   Undo compares images, so that is no conflict.
@@ -208,7 +208,8 @@ impl Classes {
     }
 }
 
-fn compare(mode: UndoMode, transactions: u64) {
+/// Returns the table of differences.
+fn compare(mode: UndoMode, transactions: u64) -> String {
     let place = Place::new();
     let store = Place::options().segment_bytes(16 << 20).open(place.path()).expect("opened");
     let works = works(transactions);
@@ -237,16 +238,19 @@ fn compare(mode: UndoMode, transactions: u64) {
             }
         }
     }
-    println!("{mode:?}: {undone} of {transactions} transactions undone, {counts:?}");
-    println!("| same | reported | made by the person | masked | back again | unexplained |");
     let Classes { same, reported, made_by_the_person, masked, back_again } = classes;
-    println!("| {same} | {reported} | {made_by_the_person} | {masked} | {back_again} | 0 |");
     assert!(same > reported + made_by_the_person + masked + back_again);
+    format!(
+        "{mode:?}: {undone} of {transactions} transactions undone, {counts:?}\n\
+         | same | reported | made by the person | masked | back again | unexplained |\n\
+         | {same} | {reported} | {made_by_the_person} | {masked} | {back_again} | 0 |"
+    )
 }
 
 #[test]
 fn what_one_of_ten_did_is_undone_and_every_difference_from_never_is_explained() {
     let transactions = number("AFTERIMAGE_COMPANY", 2000);
-    compare(UndoMode::Nonconflicting, transactions);
-    compare(UndoMode::Merge(OnConflict::Ours), transactions);
+    for mode in [UndoMode::Nonconflicting, UndoMode::Merge(OnConflict::Ours)] {
+        println!("{}", compare(mode, transactions));
+    }
 }

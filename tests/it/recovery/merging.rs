@@ -1,5 +1,5 @@
-//! Merging, as the model does it: on values in which arrays of things with an `id` are maps already,
-//! so that there is one rule for fields and elements.
+//! Merging, as the model does it: on values in which arrays of things with an `id` are maps
+//! already, so that there is one rule for fields and elements.
 
 use afterimage::OnConflict;
 use serde_json::{Map, Value as Json};

@@ -1,8 +1,8 @@
 //! Undo and restore in place.
 //!
-//! Random histories against a model that keeps whole states: `AFTERIMAGE_RECOVERY_SEEDS=1000 cargo
-//! test --release --test it recovery::random -- --nocapture`. The company, where ten people edit the
-//! same records: `AFTERIMAGE_COMPANY=200000`.
+//! Random histories against a model that keeps whole states: `AFTERIMAGE_RECOVERY_SEEDS=1000
+//! cargo test --release --test it recovery::random -- --nocapture`. The company, where ten people
+//! edit the same records: `AFTERIMAGE_COMPANY=200000`.
 
 mod accidents;
 mod cli;

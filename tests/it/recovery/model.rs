@@ -91,7 +91,7 @@ impl Model {
         self.moments[lsn].state.get(slot)
     }
 
-    /// Takes in the transaction that has just been committed. What it did must be what was expected.
+    /// Takes in the transaction that has just been committed. It must have done what was expected.
     pub(super) fn push(
         &mut self,
         store: &Store,

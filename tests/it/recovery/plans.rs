@@ -203,6 +203,59 @@ fn a_refused_plan_names_every_conflict_and_writes_nothing() {
 }
 
 #[test]
+fn a_change_before_that_of_the_actor_was_told_as_one_that_came_again_after_it() {
+    let place = Place::new();
+    let store = store(&place);
+    for actor in ["bo", "ana"] {
+        let value = super::json(if actor == "bo" { "3" } else { "4" });
+        let put = store.write(|tx| {
+            tx.actor(actor);
+            tx.put_image("rooms", b"a", value)
+        });
+        put.expect("put");
+    }
+    let restore = Restore::to(Lsn::new(2)).by_actor("ana");
+    let plan = store.plan_restore(&restore).expect("planned");
+    let conflict = plan.changes()[0].conflict().expect("in conflict");
+    assert_eq!((conflict.lsn, conflict.later), (Lsn::new(4), Lsn::new(3)));
+    let error = store.restore(&restore, &by("ana")).expect_err("refused");
+    assert!(error.message().contains("was changed by LSN 3 too"), "{error}");
+}
+
+#[test]
+fn the_record_of_what_was_done_did_not_say_for_which_records() {
+    let place = Place::new();
+    let store = store(&place);
+    let scope = Scope {
+        collections: vec!["rooms".into()],
+        records: vec![("rooms".into(), b"a".to_vec())],
+        prefixes: vec![("rooms".into(), b"\xff".to_vec())],
+        condition: None,
+    };
+    let ours = UndoMode::Merge(OnConflict::Ours);
+    let undo = Undo::transaction(Lsn::new(2)).with_attribute("batch", 7);
+    assert!(store.undo(&undo, &by("ana")).expect("nothing to do").is_empty());
+    let undo = Undo::transaction(Lsn::new(2)).of(scope.clone()).mode(ours);
+    store.undo(&undo, &by("ana")).expect("undone");
+    store.restore(&Restore::to(Lsn::new(2)).of(scope), &by("ana")).expect("restored");
+    let snapshot = store.snapshot();
+    let mut audit = snapshot.scan("$audit", afterimage::KeyRange::all()).expect("scan");
+    // By name, so restore comes before undo.
+    for on_conflict in ["fail", "ours"] {
+        let record = audit.next().expect("a record").expect("readable");
+        let noted: serde_json::Value =
+            serde_json::from_slice(record.image().bytes()).expect("JSON");
+        let request = &noted["request"];
+        assert_eq!(request["on_conflict"], on_conflict, "{noted}");
+        let scope = serde_json::json!({
+            "collections": ["rooms"], "records": ["rooms/a"], "prefixes": ["rooms/\u{fffd}"],
+            "condition": false,
+        });
+        assert_eq!(request["scope"], scope, "{noted}");
+    }
+}
+
+#[test]
 fn a_plan_is_made_as_if_what_came_later_were_not_there() {
     let place = Place::new();
     let store = store(&place);
@@ -296,7 +349,7 @@ fn a_merged_value_was_in_conflict_with_one_of_the_same_meaning() {
             })
             .expect("put");
     };
-    // Ana makes the record and later changes another field than Bo, who also turns the fields round.
+    // Ana makes the record and later changes another field than Bo, who turns the fields round.
     write("ana", r#"{"x":1,"y":1}"#);
     write("bo", r#"{"y":1,"x":2}"#);
     write("ana", r#"{"y":2,"x":2}"#);

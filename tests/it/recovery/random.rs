@@ -400,10 +400,9 @@ fn any_history_of_undos_and_restores_is_what_the_states_say() {
             }
             run.end()
         }));
-        match outcome {
-            Ok(more) => tried = more,
-            Err(_) => panic!("seed {seed}; AFTERIMAGE_RECOVERY_FIRST={seed} begins with it"),
-        }
+        // What went wrong has been printed already.
+        let hint = || format!("seed {seed}; AFTERIMAGE_RECOVERY_FIRST={seed} begins with it");
+        tried = outcome.ok().unwrap_or_else(|| panic!("{}", hint()));
     }
     println!("seeds {first} to {}: {tried:#?}", first + seeds);
     assert!(tried.refused > 0 && tried.undone_again > 0, "every kind was tried: {tried:?}");

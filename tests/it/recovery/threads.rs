@@ -96,13 +96,13 @@ fn check(store: &Store, request: &Request, commit: &Commit<Recovered>) {
 fn undo_and_restore_beside_writers_lose_nothing_and_do_what_their_plans_say() {
     let place = Place::new();
     let store = Place::options().segment_bytes(1 << 20).open(place.path()).expect("opened");
-    let (writes, requests) =
+    let (count, requests) =
         (number("AFTERIMAGE_RECOVERY_WRITES", 250), number("AFTERIMAGE_RECOVERY_REQUESTS", 40));
     let (mut done, mut refused, mut given_up) = (Vec::new(), 0, 0);
     let told: Vec<Vec<Told>> = std::thread::scope(|scope| {
         let start = |writer| {
             let store = &store;
-            scope.spawn(move || write(store, writer, writes))
+            scope.spawn(move || write(store, writer, count))
         };
         let writers: Vec<_> = (0..WRITERS).map(start).collect();
         let mut random = Random(99);

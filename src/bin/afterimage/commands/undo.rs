@@ -24,7 +24,8 @@ fn request(args: &UndoArgs) -> Result<Undo> {
     };
     if args.mode != UndoModeArg::Merge && on_conflict != OnConflict::Fail {
         return Err(usage(
-            "--on-conflict goes with --mode merge; --mode force takes everything back, --mode nonconflicting what nobody changed",
+            "--on-conflict goes with --mode merge; --mode force takes everything back, \
+             --mode nonconflicting what nobody changed",
         ));
     }
     let mut undo = Undo::everything().of(args.scope.scope()?).mode(mode);
