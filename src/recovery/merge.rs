@@ -31,15 +31,11 @@ pub(super) fn three<'a>(
     Some((value, conflicts))
 }
 
-/// Whether it is this image. Of a value that was merged only the meaning counts, not the order of
-/// its fields and the form of its text, which nobody has chosen.
-pub(super) fn is(value: Option<&Value<'_>>, image: Option<Image<'_>>) -> bool {
-    match (value, image) {
-        (Some(Value::Merged(merged)), Some(image)) => {
-            merged.schema == image.schema() && tree(merged.as_image()) == tree(image)
-        }
-        (value, image) => value.map(Value::image) == image,
-    }
+/// Whether both are JSON that means the same: neither the order of fields nor the form of the text
+/// counts.
+pub(super) fn mean_the_same(one: Option<Image<'_>>, other: Option<Image<'_>>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return false };
+    one.schema() == other.schema() && tree(one).is_some_and(|one| tree(other) == Some(one))
 }
 
 /// What `now` is with everything that it lacks of `past`; none if there is nothing.

@@ -391,12 +391,11 @@ impl<'a> Planner<'a, '_> {
     ) -> Result<Outcome<'a>> {
         let mut outcome = Outcome { value: current.map(Value::Stored), conflict: None };
         for step in steps.iter().rev() {
-            let now = outcome.value.as_ref();
-            if merge::is(now, step.after) || merge::is(now, step.before) {
+            let now = outcome.value.as_ref().map(Value::image);
+            if self.is_as(now, step.after) || self.is_as(now, step.before) {
                 outcome.value = step.before.map(Value::Stored);
                 continue;
             }
-            let now = now.map(Value::image);
             let Clash { next, fields, resolution } = self.clash(step, now);
             if !fields.is_empty() {
                 match &mut outcome.conflict {
@@ -416,10 +415,19 @@ impl<'a> Planner<'a, '_> {
                 }
             }
         }
-        if merge::is(outcome.value.as_ref(), current) {
+        if let Some(Value::Merged(merged)) = &outcome.value
+            && merge::mean_the_same(Some(merged.as_image()), current)
+        {
             outcome.value = current.map(Value::Stored);
         }
         Ok(outcome)
+    }
+
+    /// Whether the record is as a change left it, or found it. Merging is about fields, so then the
+    /// meaning counts, and otherwise the image.
+    fn is_as(&self, now: Option<Image<'_>>, image: Option<Image<'_>>) -> bool {
+        let merges = matches!(self.undo.mode, UndoMode::Merge(_));
+        now == image || merges && merge::mean_the_same(now, image)
     }
 
     /// What becomes of a record that is not as the change left it.

@@ -1,25 +1,33 @@
-//! Merging, as the model does it: on values in which arrays of things with an `id` are maps
-//! already, so that there is one rule for fields and elements.
+//! Merging, as the model does it: on values of another library, arrays by their `id`.
 
 use afterimage::OnConflict;
 use serde_json::{Map, Value as Json};
 
-/// A value as a map of maps; none if it is not JSON.
-pub(super) fn canonical(bytes: &[u8]) -> Option<Json> {
-    serde_json::from_slice(bytes).ok().map(flat)
+/// The value, if it is JSON.
+pub(super) fn parsed(bytes: &[u8]) -> Option<Json> {
+    serde_json::from_slice(bytes).ok()
 }
 
-fn flat(value: Json) -> Json {
-    match value {
-        Json::Array(items) => {
-            let key = |item: &Json| item["id"].to_string().trim_matches('"').to_owned();
-            Json::Object(items.into_iter().map(|item| (key(&item), flat(item))).collect())
+fn id(item: &Json) -> String {
+    item["id"].to_string().trim_matches('"').to_owned()
+}
+
+fn by_id<'a>(items: &'a [Json], wanted: &str) -> Option<&'a Json> {
+    items.iter().find(|item| id(item) == wanted)
+}
+
+/// The ids of both, those of `other` put in behind their neighbours.
+fn ids(own: &[Json], other: &[Json]) -> Vec<String> {
+    let mut ids: Vec<String> = own.iter().map(id).collect();
+    let mut neighbour: Option<String> = None;
+    for item in other.iter().map(id) {
+        if !ids.contains(&item) {
+            let place = ids.iter().position(|known| Some(known) == neighbour.as_ref());
+            ids.insert(place.map_or(0, |place| place + 1), item.clone());
         }
-        Json::Object(fields) => {
-            fields.into_iter().map(|(name, value)| (name, flat(value))).collect()
-        }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => value,
+        neighbour = Some(item);
     }
+    ids
 }
 
 /// What `ours` and `theirs` made of `base`, and the paths at which they can't agree.
@@ -64,6 +72,15 @@ fn field(
         }
         return Some(Json::Object(merged));
     }
+    if let (Some(Json::Array(b)), Some(Json::Array(o)), Some(Json::Array(t))) = (base, ours, theirs)
+    {
+        let mut merged = Vec::new();
+        for wanted in ids(o, t) {
+            let sides = [by_id(b, &wanted), by_id(o, &wanted), by_id(t, &wanted)];
+            merged.extend(field(&join(path, &wanted), sides, on_conflict, paths));
+        }
+        return Some(Json::Array(merged));
+    }
     paths.push(path.to_owned());
     if on_conflict == OnConflict::Theirs { theirs.cloned() } else { ours.cloned() }
 }
@@ -74,6 +91,13 @@ fn join(path: &str, name: &str) -> String {
 
 /// `now` with what it lacks of `past`.
 pub(super) fn with_lost(now: &Json, past: &Json) -> Json {
+    if let (Json::Array(new), Json::Array(old)) = (now, past) {
+        let element = |wanted: &String| match (by_id(new, wanted), by_id(old, wanted)) {
+            (Some(now), Some(past)) => with_lost(now, past),
+            (one, other) => one.or(other).expect("one of them").clone(),
+        };
+        return Json::Array(ids(new, old).iter().map(element).collect());
+    }
     let (Json::Object(new), Json::Object(old)) = (now, past) else { return now.clone() };
     let mut merged = new.clone();
     for (name, past) in old {

@@ -361,6 +361,30 @@ fn a_merged_value_was_in_conflict_with_one_of_the_same_meaning() {
 }
 
 #[test]
+fn elements_that_came_back_stood_at_the_end_of_their_array() {
+    let place = Place::new();
+    let store = place.open();
+    let array = |items: &[(u64, u64)]| {
+        let items = items.iter().map(|(id, v)| format!("{{\"id\":{id},\"v\":{v}}}"));
+        format!("[{}]", items.collect::<Vec<_>>().join(","))
+    };
+    put(&store, "rooms", "a", &array(&[(1, 0), (2, 0), (3, 0), (4, 0)]));
+    let removed = put(&store, "rooms", "a", &array(&[(3, 0)]));
+    put(&store, "rooms", "a", &array(&[(3, 1)]));
+    let mode = UndoMode::Merge(OnConflict::Fail);
+    let restore = Restore::to(Lsn::new(1)).mode(RestoreMode::Merge);
+    let expected = array(&[(1, 0), (2, 0), (3, 1), (4, 0)]);
+    let plans = [
+        store.plan_undo(&Undo::transaction(removed).mode(mode)).expect("planned"),
+        store.plan_restore(&restore).expect("planned"),
+    ];
+    for plan in plans {
+        let after = plan.changes()[0].after().expect("an update");
+        assert_eq!(String::from_utf8_lossy(after.bytes()), expected);
+    }
+}
+
+#[test]
 fn a_chain_of_dependents_was_planned_anew_for_each_of_its_links() {
     let place = Place::new();
     let store = place.open();

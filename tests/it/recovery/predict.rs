@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use afterimage::{OnConflict, OwnedImage, RestoreMode, UndoMode};
 use serde_json::Value as Json;
 
-use super::merging::{canonical, three, with_lost};
+use super::merging::{parsed, three, with_lost};
 use super::model::{Model, Slot, is_json};
 use super::requests::{RestoreRequest, UndoRequest};
 
@@ -20,9 +20,8 @@ impl Foreseen {
     fn is(&self, value: Option<&OwnedImage>) -> bool {
         match self {
             Self::Exactly(own) => own.as_ref() == value,
-            Self::Meaning(own) => value.is_some_and(|value| {
-                is_json(value) && canonical(&value.bytes).as_ref() == Some(own)
-            }),
+            Self::Meaning(own) => value
+                .is_some_and(|value| is_json(value) && parsed(&value.bytes).as_ref() == Some(own)),
         }
     }
 
@@ -34,7 +33,7 @@ impl Foreseen {
     fn meaning(&self) -> Option<Json> {
         match self {
             Self::Exactly(own) => {
-                own.as_ref().filter(|own| is_json(own)).and_then(|own| canonical(&own.bytes))
+                own.as_ref().filter(|own| is_json(own)).and_then(|own| parsed(&own.bytes))
             }
             Self::Meaning(own) => Some(own.clone()),
         }
@@ -193,11 +192,17 @@ fn merged(
     let (mut value, mut found): (_, Option<Clash>) = (now.clone(), None);
     for lsn in steps.iter().rev() {
         let (before, after) = (model.value(lsn - 1, slot), model.value(*lsn, slot));
-        if value.is(after) || value.is(before) {
+        // Here the meaning counts.
+        let means = |image: Option<&OwnedImage>| {
+            let meaning = value.meaning();
+            meaning.is_some()
+                && meaning == image.filter(|i| is_json(i)).and_then(|i| parsed(&i.bytes))
+        };
+        if [after, before].into_iter().any(|image| value.is(image) || means(image)) {
             value = Foreseen::Exactly(before.cloned());
             continue;
         }
-        let tree = |image: &OwnedImage| if is_json(image) { canonical(&image.bytes) } else { None };
+        let tree = |image: &OwnedImage| if is_json(image) { parsed(&image.bytes) } else { None };
         let base = after.map_or(Some(Json::Object(serde_json::Map::new())), tree);
         let sides = (base, value.meaning(), before.and_then(tree));
         let (next, paths) = if let (Some(base), Some(ours), Some(theirs)) = sides {
@@ -270,7 +275,7 @@ fn brought_back(now: Option<&OwnedImage>, past: Option<&OwnedImage>) -> Foreseen
     if !is_json(new) || !is_json(old) {
         return Foreseen::Exactly(Some(new.clone()));
     }
-    let [now, past] = [new, old].map(|image| canonical(&image.bytes).expect("JSON"));
+    let [now, past] = [new, old].map(|image| parsed(&image.bytes).expect("JSON"));
     let merged = with_lost(&now, &past);
     if merged == now { Foreseen::Exactly(Some(new.clone())) } else { Foreseen::Meaning(merged) }
 }
