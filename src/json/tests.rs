@@ -132,3 +132,53 @@ fn a_path_leads_through_objects_and_arrays() {
     assert_eq!(tree.at_path("rooms.2.no"), None);
     assert_eq!(tree.at_path("rooms.no"), None);
 }
+
+/// Small values of few names, so that two of them often meet in a field or an element.
+fn mergeable() -> impl Strategy<Value = Tree> {
+    let leaf = (0..3_u8).prop_map(|n| Tree::Number(n.to_string()));
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        let named =
+            prop::collection::btree_map(prop::sample::select(vec!["a", "b", "id"]), inner, 0..4);
+        let object = named.prop_map(|fields| {
+            Tree::Object(fields.into_iter().map(|(name, tree)| (name.to_owned(), tree)).collect())
+        });
+        prop_oneof![prop::collection::vec(object.clone(), 0..4).prop_map(Tree::Array), object]
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_merge_takes_what_only_one_side_changed(base in mergeable(), changed in mergeable()) {
+        for prefer in [Side::Ours, Side::Theirs] {
+            let unchanged = (changed.clone(), Vec::new());
+            prop_assert_eq!(&merge_three(&base, &changed, &base, prefer), &unchanged);
+            prop_assert_eq!(&merge_three(&base, &base, &changed, prefer), &unchanged);
+            prop_assert_eq!(&merge_three(&base, &changed, &changed, prefer), &unchanged);
+        }
+    }
+
+    #[test]
+    fn both_sides_are_in_conflict_in_the_same_places(
+        (base, ours, theirs) in (mergeable(), mergeable(), mergeable())
+    ) {
+        let (own, conflicts) = merge_three(&base, &ours, &theirs, Side::Ours);
+        let (other, again) = merge_three(&base, &ours, &theirs, Side::Theirs);
+        prop_assert_eq!(&conflicts, &again);
+        prop_assert!(!conflicts.is_empty() || own == other);
+        let paths = |conflicts: &[FieldConflict]| {
+            let mut paths: Vec<_> = conflicts.iter().map(|found| found.path.clone()).collect();
+            paths.sort();
+            paths
+        };
+        let (_, turned) = merge_three(&base, &theirs, &ours, Side::Theirs);
+        prop_assert_eq!(paths(&turned), paths(&conflicts));
+    }
+
+    #[test]
+    fn what_is_brought_back_is_brought_back_once((now, past) in (mergeable(), mergeable())) {
+        let once = bring_back(&now, &past);
+        prop_assert_eq!(&bring_back(&once, &past), &once);
+        prop_assert_eq!(&bring_back(&once, &now), &once, "nothing of now was lost");
+        prop_assert_eq!(&bring_back(&now, &now), &now);
+    }
+}
