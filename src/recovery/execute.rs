@@ -183,12 +183,12 @@ fn refusal(plan: &Plan<'_>) -> Error {
         count => format!(", and {} more", count - 1),
     };
     let key = String::from_utf8_lossy(&first.key);
-    let message = format!(
-        "{} is refused: the record {}/{} was changed again by LSN {}{more}",
-        title(plan),
-        first.collection,
-        key.escape_debug(),
-        first.lsn,
-    );
+    let record = format!("{}/{}", first.collection, key.escape_debug());
+    let how = match plan.purpose() {
+        // By somebody else than the chosen actor, whoever came first.
+        Purpose::Restore { .. } => format!("changed by LSN {} too", first.lsn),
+        Purpose::Undo { .. } => format!("changed again by LSN {}", first.lsn),
+    };
+    let message = format!("{} is refused: the record {record} was {how}{more}", title(plan));
     Error::new(&code::UNDO_CONFLICT, message).with_conflicts(conflicts)
 }

@@ -31,6 +31,13 @@ pub(super) fn three<'a>(
     Some((value, conflicts))
 }
 
+/// Whether both are JSON that means the same: neither the order of fields nor the form of the text
+/// counts.
+pub(super) fn mean_the_same(one: Option<Image<'_>>, other: Option<Image<'_>>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return false };
+    one.schema() == other.schema() && tree(one).is_some_and(|one| tree(other) == Some(one))
+}
+
 /// What `now` is with everything that it lacks of `past`; none if there is nothing.
 pub(super) fn with_what_was_lost<'a>(
     now: Option<Image<'a>>,

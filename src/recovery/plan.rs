@@ -75,9 +75,10 @@ impl Value<'_> {
 /// Why a record can't simply be brought back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordConflict {
-    /// The transaction whose change is to be taken back.
+    /// The transaction whose change is to be taken back; for a restore, the first of the actor's.
     pub lsn: Lsn,
-    /// The first transaction after it that made something else of the record.
+    /// The first transaction after it that made something else of the record; for a restore, the
+    /// first of somebody else since the moment, which may lie before that of the actor.
     pub later: Lsn,
     /// Who wrote that.
     pub later_actor: Option<String>,
@@ -154,7 +155,8 @@ impl PlanCounts {
     }
 }
 
-/// Names a plan: the moment at which it was made, and a hash of everything it would do.
+/// Names a plan: the moment at which it was made, and a hash of the store and of everything that it
+/// would do there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanId {
     head: u64,
@@ -242,6 +244,7 @@ impl<'a> Plan<'a> {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
+        note(self.store.as_bytes());
         match &self.purpose {
             Purpose::Restore { target } => {
                 note(b"restore");

@@ -103,8 +103,10 @@ impl Restore {
             RestoreMode::Replace => "replace",
             RestoreMode::Merge => "merge",
         };
-        let scope = self.scope.describe();
-        serde_json::json!({"actors": self.actors, "scope": scope, "mode": mode})
+        serde_json::json!({
+            "actors": self.actors, "mode": mode, "on_conflict": self.on_conflict.as_str(),
+            "scope": self.scope.describe(),
+        })
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Scope {
     pub condition: Option<Condition>,
 }
 
+/// So many records and prefixes are noted by name.
+const NAMED_MAX: usize = 100;
+
 type Test = dyn Fn(Image<'_>) -> Result<bool> + Send + Sync;
 
 /// What a record's value must be like.
@@ -80,22 +83,21 @@ impl Scope {
         (only && !self.records.is_empty()).then_some(&self.records)
     }
 
-    /// What it says, for `$audit`; nothing if it is about everything.
+    /// What it names, as it stands in `$audit`; nothing if it is about everything.
     pub(super) fn describe(&self) -> serde_json::Value {
-        let is_all = self.names_everything() && self.condition.is_none();
-        let text = |(collection, key): &(String, Vec<u8>)| {
-            format!("{collection}/{}", String::from_utf8_lossy(key))
+        if self.names_everything() && self.condition.is_none() {
+            return serde_json::Value::Null;
+        }
+        let named = |records: &[(String, Vec<u8>)]| -> Vec<_> {
+            let first = records.iter().take(NAMED_MAX);
+            first.map(|(c, key)| format!("{c}/{}", String::from_utf8_lossy(key))).collect()
         };
-        let texts = |names: &[(String, Vec<u8>)]| names.iter().map(text).collect::<Vec<_>>();
-        let described = || {
-            serde_json::json!({
-                "collections": self.collections,
-                "records": texts(&self.records),
-                "prefixes": texts(&self.prefixes),
-                "condition": self.condition.is_some(),
-            })
-        };
-        if is_all { serde_json::Value::Null } else { described() }
+        serde_json::json!({
+            "collections": self.collections,
+            "records": named(&self.records),
+            "prefixes": named(&self.prefixes),
+            "condition": self.condition.is_some(),
+        })
     }
 
     fn names_everything(&self) -> bool {

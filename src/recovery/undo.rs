@@ -83,6 +83,15 @@ pub enum OnConflict {
 }
 
 impl OnConflict {
+    /// As it stands in `$audit`.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Ours => "ours",
+            Self::Theirs => "theirs",
+        }
+    }
+
     pub(super) const fn resolution(self) -> Resolution {
         match self {
             Self::Fail => Resolution::Refused,
@@ -161,23 +170,19 @@ impl Undo {
             && self.attribute.as_ref().is_none_or(attribute)
     }
 
-    /// What was asked for, for `$audit`.
-    fn describe(&self) -> Json {
-        let mode = match self.mode {
-            UndoMode::Strict => "strict",
-            UndoMode::Cascade => "cascade",
-            UndoMode::Force => "force",
-            UndoMode::Nonconflicting => "nonconflicting",
-            UndoMode::Merge(_) => "merge",
+    pub(super) fn describe(&self) -> Json {
+        let (after, until) = (self.after, self.until);
+        let (mode, on_conflict) = match self.mode {
+            UndoMode::Strict => ("strict", None),
+            UndoMode::Cascade => ("cascade", None),
+            UndoMode::Force => ("force", None),
+            UndoMode::Nonconflicting => ("nonconflicting", None),
+            UndoMode::Merge(on_conflict) => ("merge", Some(on_conflict.as_str())),
         };
         serde_json::json!({
-            "after": self.after,
-            "until": self.until,
-            "actors": self.actors,
-            "correlation": self.correlation,
-            "attribute": self.attribute,
-            "scope": self.scope.describe(),
-            "mode": mode,
+            "after": after, "until": until, "actors": self.actors,
+            "correlation": self.correlation, "attribute": self.attribute, "mode": mode,
+            "on_conflict": on_conflict, "scope": self.scope.describe(),
         })
     }
 }
@@ -193,19 +198,19 @@ impl Store {
         self.snapshot_at(head)?;
         undo.scope.check(self)?;
         let mut selection = Selection::gather(self, undo, head)?;
-        loop {
-            let planner = Planner { store: self, undo, head, selection: &selection };
-            let (plan, later) = planner.plan()?;
-            let chosen = selection.transactions.len();
-            if undo.mode == UndoMode::Cascade {
+        if undo.mode == UndoMode::Cascade {
+            // Only records to which a round has added something can be in conflict after it.
+            let mut open: BTreeSet<_> = selection.steps.keys().copied().collect();
+            while !open.is_empty() {
+                let planner = Planner { store: self, undo, head, selection: &selection };
+                let later = planner.in_the_way(&open)?;
+                open.clear();
                 for lsn in later {
-                    selection.add(&self.transaction(lsn)?, undo)?;
+                    open.extend(selection.add(&self.transaction(lsn)?, undo)?);
                 }
             }
-            if selection.transactions.len() == chosen {
-                return Ok(plan);
-            }
         }
+        Planner { store: self, undo, head, selection: &selection }.plan()
     }
 
     /// Takes transactions back by one new transaction, which can itself be undone. A record that
@@ -260,8 +265,9 @@ impl<'a> Selection<'a> {
         Ok(selection)
     }
 
-    fn add(&mut self, transaction: &TransactionView<'a>, undo: &Undo) -> Result<()> {
-        let lsn = transaction.lsn();
+    /// Takes in the changes of a transaction; returns the records that they are of.
+    fn add(&mut self, transaction: &TransactionView<'a>, undo: &Undo) -> Result<Vec<Name<'a>>> {
+        let (lsn, mut added) = (transaction.lsn(), Vec::new());
         for change in transaction.changes() {
             let change = change?;
             let (collection, key) = (change.collection(), change.key());
@@ -277,8 +283,9 @@ impl<'a> Selection<'a> {
             let step = Step { lsn, before: change.before(), after: change.after() };
             let at = steps.partition_point(|known| known.lsn < lsn);
             steps.insert(at, step);
+            added.push((collection, key));
         }
-        Ok(())
+        Ok(added)
     }
 
     /// Who chose nothing but what can't be taken back should hear why.
@@ -307,20 +314,22 @@ struct Outcome<'a> {
 }
 
 impl<'a> Planner<'a, '_> {
-    /// The plan, and the later transactions that are in its way.
-    fn plan(&self) -> Result<(Plan<'a>, BTreeSet<Lsn>)> {
-        let (mut changes, mut unchanged, mut later) = (Vec::new(), 0, BTreeSet::new());
-        for (&(collection, key), steps) in &self.selection.steps {
-            let current = current(self.store, (collection, key), self.head)?;
-            let target = steps.first().and_then(|step| step.before);
-            if !self.undo.scope.fits([current, target])? {
-                continue;
+    /// The later transactions that are in the way of taking these records back.
+    fn in_the_way(&self, records: &BTreeSet<Name<'a>>) -> Result<BTreeSet<Lsn>> {
+        let mut later = BTreeSet::new();
+        for &name in records {
+            let change = self.change(name)?;
+            if let Some(conflict) = change.as_ref().and_then(PlannedChange::conflict) {
+                later.extend(self.later(name, conflict.lsn)?.iter().map(Version::lsn));
             }
-            let Outcome { value, conflict } = self.outcome((collection, key), steps, current)?;
-            if let Some(conflict) = &conflict {
-                later.extend(self.later((collection, key), conflict.lsn)?.iter().map(Version::lsn));
-            }
-            let change = PlannedChange { collection, key, before: current, after: value, conflict };
+        }
+        Ok(later)
+    }
+
+    fn plan(&self) -> Result<Plan<'a>> {
+        let (mut changes, mut unchanged) = (Vec::new(), 0);
+        for &name in self.selection.steps.keys() {
+            let Some(change) = self.change(name)? else { continue };
             if change.op().is_none() && change.conflict.is_none() {
                 unchanged += 1;
             } else {
@@ -333,7 +342,7 @@ impl<'a> Planner<'a, '_> {
         let is_lost = |change: &NotUndone<'_>| change.reason == Reason::ImageGone;
         let is_refused = changes.iter().any(refuses)
             || self.undo.mode == UndoMode::Strict && self.selection.not_undone.iter().any(is_lost);
-        let plan = Plan {
+        Ok(Plan {
             store: self.store.id(),
             purpose: Purpose::Undo {
                 transactions: self.selection.transactions.iter().copied().collect(),
@@ -344,8 +353,19 @@ impl<'a> Planner<'a, '_> {
             unchanged,
             not_undone: self.selection.not_undone.clone(),
             is_refused,
-        };
-        Ok((plan, later))
+        })
+    }
+
+    /// What would become of a record; none if its value does not fit.
+    fn change(&self, (collection, key): Name<'a>) -> Result<Option<PlannedChange<'a>>> {
+        let steps = self.selection.steps.get(&(collection, key)).map_or(&[][..], Vec::as_slice);
+        let current = current(self.store, (collection, key), self.head)?;
+        let target = steps.first().and_then(|step| step.before);
+        if !self.undo.scope.fits([current, target])? {
+            return Ok(None);
+        }
+        let Outcome { value, conflict } = self.outcome((collection, key), steps, current)?;
+        Ok(Some(PlannedChange { collection, key, before: current, after: value, conflict }))
     }
 
     /// Takes the chosen changes of a record back, the newest first.
@@ -358,19 +378,18 @@ impl<'a> Planner<'a, '_> {
         let mut outcome = Outcome { value: current.map(Value::Stored), conflict: None };
         for step in steps.iter().rev() {
             let now = outcome.value.as_ref().map(Value::image);
-            if now == step.after {
+            if self.is_as(now, step.after) || self.is_as(now, step.before) {
                 outcome.value = step.before.map(Value::Stored);
-                continue;
-            }
-            if now == step.before {
                 continue;
             }
             let Clash { next, fields, resolution } = self.clash(step, now);
             if !fields.is_empty() {
-                let conflict = self.conflict(name, step, resolution, fields)?;
                 match &mut outcome.conflict {
-                    Some(known) => known.fields.extend(conflict.fields),
-                    None => outcome.conflict = Some(conflict),
+                    Some(known) => known.fields.extend(fields),
+                    // Looked for once only: a record has many versions.
+                    None => {
+                        outcome.conflict = Some(self.conflict(name, step, resolution, fields)?);
+                    }
                 }
             }
             match next {
@@ -382,7 +401,19 @@ impl<'a> Planner<'a, '_> {
                 }
             }
         }
+        if let Some(Value::Merged(merged)) = &outcome.value
+            && merge::mean_the_same(Some(merged.as_image()), current)
+        {
+            outcome.value = current.map(Value::Stored);
+        }
         Ok(outcome)
+    }
+
+    /// Whether the record is as a change left it, or found it. Merging is about fields, so then the
+    /// meaning counts, and otherwise the image.
+    fn is_as(&self, now: Option<Image<'_>>, image: Option<Image<'_>>) -> bool {
+        let merges = matches!(self.undo.mode, UndoMode::Merge(_));
+        now == image || merges && merge::mean_the_same(now, image)
     }
 
     /// What becomes of a record that is not as the change left it.

@@ -121,7 +121,7 @@ impl Store {
         }
         let now = self.engine.journal.clock.now();
         match parse_time(base, now) {
-            Some(time) => self.lsn_at(time),
+            Some(time) => Ok(self.lsn_at(time)?.min(head)),
             None => Err(not_understood(base)),
         }
     }

@@ -16,6 +16,7 @@ pub(crate) fn command(store: &Path) -> Command {
     command
 }
 
+/// A store and the command line that works on it.
 pub(crate) struct Cli {
     pub(crate) place: Place,
 }

@@ -11,6 +11,8 @@ mod common;
 mod copy;
 #[path = "../kit/number.rs"]
 mod number;
+#[path = "../kit/random.rs"]
+mod random;
 #[path = "../kit/skipped.rs"]
 mod skipped;
 
@@ -44,6 +46,8 @@ mod model;
 mod opening;
 /// Projections and their runner.
 mod projection;
+/// Undo and restore in place.
+mod recovery;
 /// Damaged stores made anew.
 mod repair;
 /// Which transaction took a field from one value to another.

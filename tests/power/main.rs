@@ -42,6 +42,7 @@ mod restores;
 mod sector;
 #[path = "../kit/skipped.rs"]
 mod skipped;
+mod undos;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -128,13 +129,15 @@ fn scan(store: &Store) -> usize {
     records.filter(|record| record.as_ref().expect("readable").lsn() > Lsn::ZERO).count()
 }
 
-/// Writes until the disk is full, and goes on when there is room again.
-fn fill(directory: &Path, method: afterimage::AppendMethod) {
-    let ballast: PathBuf = directory.join("ballast");
+/// Writes until the disk is full; what is at the second path can be removed to make room.
+fn until_full(
+    directory: &Path,
+    method: afterimage::AppendMethod,
+) -> (Store, PathBuf, PathBuf, Lsn) {
+    let ballast = directory.join("ballast");
     std::fs::write(&ballast, vec![1; 4 << 20]).expect("room");
     let path = directory.join("full.store");
-    let options = options().segment_bytes(1 << 20).append(method);
-    let store = options.open(&path).expect("the store opens");
+    let store = options().segment_bytes(1 << 20).append(method).open(&path).expect("it opens");
     let (mut acknowledged, mut refused) = (Lsn::ZERO, 0);
     for number in 0_u64.. {
         match put(&store, &format!("key-{number}"), &[b'x'; 5000]) {
@@ -150,6 +153,12 @@ fn fill(directory: &Path, method: afterimage::AppendMethod) {
     }
     assert!(acknowledged > Lsn::ZERO);
     assert_eq!(store.head(), acknowledged, "what was refused is not there");
+    (store, path, ballast, acknowledged)
+}
+
+/// Writes until the disk is full, and goes on when there is room again.
+fn fill(directory: &Path, method: afterimage::AppendMethod) {
+    let (store, path, ballast, acknowledged) = until_full(directory, method);
     assert!(scan(&store) as u64 >= acknowledged.get() - 2, "reading goes on");
     let mut exported = Vec::new();
     let records =
@@ -162,7 +171,7 @@ fn fill(directory: &Path, method: afterimage::AppendMethod) {
     let resumed = put(&store, "again", b"there is room").expect("writing goes on");
     assert_eq!(resumed, acknowledged.next());
     store.close().expect("closed");
-    let store = options.open(&path).expect("the store opens again");
+    let store = options().append(method).open(&path).expect("the store opens again");
     assert_eq!(store.head(), resumed);
     let report = store.verify(VerifyDepth::Deep, &mut |_| {}).expect("looked");
     assert!(report.valid, "{report:?}");

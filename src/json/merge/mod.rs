@@ -43,8 +43,8 @@ pub enum Side {
 /// counts, and the place is told.
 ///
 /// Objects are merged by field. Arrays of objects that each have a different `id` (or `_id`, `key`,
-/// `uuid`, `name`) are merged by element: ours in their order, theirs behind them. Everything else
-/// is taken as a whole.
+/// `uuid`, `name`) are merged by element: ours in their order, and what only theirs have behind the
+/// element that it stood behind there. Everything else is taken as a whole.
 ///
 /// ```
 /// use afterimage::json::{Side, Tree, merge_three};
@@ -87,11 +87,11 @@ pub fn bring_back(now: &Tree, past: &Tree) -> Tree {
         (Tree::Array(new), Tree::Array(old)) => {
             let Some([known, old]) = elements([new, old]) else { return now.clone() };
             let (new_by_key, old_by_key) = (by_key(&known), by_key(&old));
-            let kept = known.iter().map(|(key, now)| {
-                old_by_key.get(key.as_str()).map_or((*now).clone(), |past| bring_back(now, past))
-            });
-            let lost = old.iter().filter(|(key, _)| !new_by_key.contains_key(key.as_str()));
-            Tree::Array(kept.chain(lost.map(|(_, tree)| (*tree).clone())).collect())
+            let element = |key| match (new_by_key.get(key), old_by_key.get(key)) {
+                (Some(now), Some(past)) => Some(bring_back(now, past)),
+                (one, other) => one.or(other).map(|tree| (*tree).clone()),
+            };
+            Tree::Array(in_their_places(&known, &old).filter_map(element).collect())
         }
         _ => now.clone(),
     }
@@ -146,11 +146,10 @@ impl Merge {
 
     fn array(&mut self, base: &Elements<'_>, ours: &Elements<'_>, theirs: &Elements<'_>) -> Tree {
         let (base, own, other) = (by_key(base), by_key(ours), by_key(theirs));
-        let added = theirs.iter().filter(|(key, _)| !own.contains_key(key.as_str()));
         let mut merged = Vec::with_capacity(ours.len());
-        for (key, _) in ours.iter().chain(added) {
-            let at = |elements: &BTreeMap<&str, _>| elements.get(key.as_str()).copied();
-            self.path.push(key.clone());
+        for key in in_their_places(ours, theirs) {
+            let at = |elements: &BTreeMap<&str, _>| elements.get(key).copied();
+            self.path.push(key.to_owned());
             merged.extend(self.value(at(&base), at(&own), at(&other)));
             self.path.pop();
         }
@@ -186,6 +185,29 @@ pub(crate) fn fields(fields: &Fields) -> BTreeMap<&str, &Tree> {
 
 fn by_key<'a>(elements: &'a Elements<'_>) -> BTreeMap<&'a str, &'a Tree> {
     elements.iter().map(|(key, tree)| (key.as_str(), *tree)).collect()
+}
+
+/// The keys of both: ours in their order, and each of those that only theirs have behind the one
+/// that it stood behind there.
+fn in_their_places<'a>(
+    ours: &'a Elements<'_>,
+    theirs: &'a Elements<'_>,
+) -> impl Iterator<Item = &'a str> {
+    let own = by_key(ours);
+    let (mut behind, mut place) = (BTreeMap::<_, Vec<&str>>::new(), None);
+    for (key, _) in theirs {
+        if own.contains_key(key.as_str()) {
+            place = Some(key.as_str());
+        } else {
+            behind.entry(place).or_default().push(key);
+        }
+    }
+    let first = behind.remove(&None).unwrap_or_default();
+    let rest = ours.iter().flat_map(move |(key, _)| {
+        let added = behind.remove(&Some(key.as_str())).unwrap_or_default();
+        std::iter::once(key.as_str()).chain(added)
+    });
+    first.into_iter().chain(rest)
 }
 
 /// The elements of all these arrays by the first key that tells those of each apart.

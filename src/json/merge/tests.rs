@@ -75,7 +75,7 @@ fn elements_of_lists_are_merged_by_their_key() {
     let ours = tree(r#"{"items":[{"id":3,"n":1},{"id":1,"n":2},{"id":2,"n":1},{"id":5}]}"#);
     let theirs = tree(r#"{"items":[{"id":1,"n":1},{"id":2,"n":7},{"id":4}]}"#);
     let (merged, conflicts) = merge_three(&base, &ours, &theirs, Side::Ours);
-    let expected = r#"{"items":[{"id":1,"n":2},{"id":2,"n":7},{"id":5},{"id":4}]}"#;
+    let expected = r#"{"items":[{"id":1,"n":2},{"id":2,"n":7},{"id":4},{"id":5}]}"#;
     assert_eq!((merged.to_string().as_str(), &conflicts[..]), (expected, &[][..]));
     let (_, conflicts) =
         merge_three(&base, &ours, &tree(r#"{"items":[{"id":1,"n":3}]}"#), Side::Ours);

@@ -241,7 +241,11 @@ fn describe(conflict: &RecordConflict) -> String {
         Resolution::Kept => "; that is kept",
         Resolution::Overwritten => "; that is overwritten",
     };
-    format!("LSN {} changed it again{actor} after LSN {}{outcome}", conflict.later, conflict.lsn)
+    let RecordConflict { lsn, later, .. } = conflict;
+    if later < lsn {
+        return format!("LSN {later} changed it{actor} before LSN {lsn}{outcome}");
+    }
+    format!("LSN {later} changed it again{actor} after LSN {lsn}{outcome}")
 }
 
 fn name(change: &PlannedChange<'_>) -> String {
