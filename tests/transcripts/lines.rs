@@ -8,9 +8,12 @@ const ANYTHING: &str = "[..]";
 const ANY_LINES: &str = "...";
 
 /// What is another at each run, so that a page can show a real value: compared by its form.
-const FORMS: [&str; 6] = [
+const FORMS: [&str; 8] = [
     // An id.
     r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
+    // The name of a plan, which is that of one store.
+    r"\bplan [0-9a-f]{32}\b",
+    r#""plan":"[0-9a-f]{32}""#,
     // A time, as people read it, and as programs do.
     r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} [+-]\d\d:\d\d",
     r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
