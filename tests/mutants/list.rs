@@ -17,7 +17,7 @@ const fn mutant(
     Mutant { name, file, from, to }
 }
 
-pub(crate) const MUTANTS: [Mutant; 41] = [
+pub(crate) const MUTANTS: [Mutant; 49] = [
     mutant(
         "a sync is skipped",
         "src/journal/sync.rs",
@@ -258,5 +258,53 @@ pub(crate) const MUTANTS: [Mutant; 41] = [
         "src/journal/index.rs",
         "Some((segment, segment.newest_entry(before)?))",
         "Some((segment, segment.first()?))",
+    ),
+    mutant(
+        "an undo overwrites what came later",
+        "src/recovery/undo.rs",
+        "UndoMode::Strict | UndoMode::Cascade => (Resolution::Refused, None),",
+        "UndoMode::Strict | UndoMode::Cascade => (Resolution::Overwritten, None),",
+    ),
+    mutant(
+        "a plan is carried out though a record has moved",
+        "src/recovery/execute.rs",
+        "tx.expect_unchanged(collection, key, plan.head())?;",
+        "",
+    ),
+    mutant(
+        "a record that was deleted since the plan has not moved",
+        "src/store/commit.rs",
+        "head.is_none_or(|head| head.lsn() <= *since)",
+        "live.is_none_or(|head| head.lsn() <= *since)",
+    ),
+    mutant(
+        "a restore brings back what the first change since has made",
+        "src/recovery/restore.rs",
+        "let (past, now) = (first.before, first.after);",
+        "let (past, now) = (first.after, first.after);",
+    ),
+    mutant(
+        "a merge takes their side for ours",
+        "src/json/merge/mod.rs",
+        "Side::Ours => ours.cloned(),",
+        "Side::Ours => theirs.cloned(),",
+    ),
+    mutant(
+        "a prefix holds all keys behind it",
+        "src/recovery/scope.rs",
+        "c == collection && key.starts_with(p)",
+        "c == collection && key >= &p[..]",
+    ),
+    mutant(
+        "a plan of other arguments is carried out",
+        "src/bin/afterimage/commands/plan.rs",
+        "Some(wanted) if wanted != plan.id() => {",
+        "Some(wanted) if wanted.head() != plan.head() => {",
+    ),
+    mutant(
+        "bisect takes a skipped moment for bad",
+        "src/history/bisect.rs",
+        "Verdict::Skip => range.skip(lsn),",
+        "Verdict::Skip => range.bad = lsn,",
     ),
 ];
