@@ -184,8 +184,8 @@ fn by_key<'a>(elements: &'a Elements<'_>) -> BTreeMap<&'a str, &'a Tree> {
     elements.iter().map(|(key, tree)| (key.as_str(), *tree)).collect()
 }
 
-/// The keys of both: ours in their order, and each of those that only theirs have behind the one that
-/// it stood behind there.
+/// The keys of both: ours in their order, and each of those that only theirs have behind the one
+/// that it stood behind there.
 fn in_their_places<'a>(
     ours: &'a Elements<'_>,
     theirs: &'a Elements<'_>,
