@@ -78,6 +78,8 @@ fn accident_a10_a_dry_run_works_beside_a_writer() {
     }
     assert_eq!(store.head(), Lsn::new(5));
     assert_eq!(cli.fails(&["undo", "5", "--yes"]).0, 11, "writing does not");
+    assert_eq!(exit(&cli, &["restore", "--to", "HEAD", "--yes"]), Some(0), "nothing is to do");
+    assert!(cli.json(&["undo", "--where-actor", "nobody"])["lsn"].is_null());
 }
 
 #[test]

@@ -126,6 +126,11 @@ fn undo_and_restore_beside_writers_lose_nothing_and_do_what_their_plans_say() {
         writers.into_iter().map(|writer| writer.join().expect("no thread panics")).collect()
     });
     let carried_out = done.iter().filter(|(_, commit)| !commit.is_empty()).count();
+    let is_between = |commit: &Commit<Recovered>| {
+        !commit.is_empty() && commit.lsn() > commit.value().plan.head().next()
+    };
+    let beside = done.iter().filter(|(_, commit)| is_between(commit)).count();
+    println!("{beside} with others between plan and commit");
     println!("{carried_out} carried out of {}, {refused} refused, {given_up} given up", done.len());
     for (request, commit) in done.iter().filter(|(_, commit)| !commit.is_empty()) {
         check(&store, request, commit);

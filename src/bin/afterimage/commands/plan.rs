@@ -37,8 +37,12 @@ where
         context.out.flush()?;
         plan.check()?;
     }
+    if plan.counts().changes() == 0 {
+        // No writer is needed for that: it is an answer beside another one, too.
+        return nothing_to_do(context, &plan);
+    }
     let id = plan.id();
-    if plan.counts().changes() > 0 && !context.confirm(&format!("carry out plan {id}?"))? {
+    if !context.confirm(&format!("carry out plan {id}?"))? {
         context.out.say("nothing was changed");
         return Ok(DONE);
     }
@@ -52,6 +56,20 @@ where
     drop(plan);
     store.close()?;
     Ok(code)
+}
+
+fn nothing_to_do(context: &mut Context, plan: &Plan<'_>) -> Result<u8> {
+    if context.out.json {
+        context.out.document(&serde_json::json!({
+            "lsn": null, "ts": null, "ts_us": null,
+            "counts": plan.counts(), "point": null, "plan": plan.id(),
+        }))?;
+    } else if plan.counts().conflict == 0 {
+        context.out.say("nothing to do: every record is as it should be");
+    } else {
+        context.out.say("nothing was changed");
+    }
+    Ok(skipped(context, plan))
 }
 
 /// The plan of these arguments; refused if another one is wanted.
@@ -288,9 +306,8 @@ fn tell(
     let done = commit.value();
     let counts = done.counts;
     if context.out.json {
-        let lsn = done.point.is_some().then_some(commit.lsn());
         return context.out.document(&serde_json::json!({
-            "lsn": lsn,
+            "lsn": commit.lsn(),
             "ts": commit.time(),
             "ts_us": commit.time().as_micros(),
             "counts": counts,
@@ -298,10 +315,7 @@ fn tell(
             "plan": done.plan,
         }));
     }
-    let Some(point) = &done.point else {
-        context.out.say("nothing to do: every record is as it should be");
-        return Ok(());
-    };
+    let point = done.point.as_deref().unwrap_or_default();
     let verb = match plan.purpose() {
         Purpose::Restore { .. } => "restored",
         Purpose::Undo { .. } => "undone",
