@@ -42,9 +42,9 @@ fn large(c: &mut Criterion) {
     let by = Author { actor: Some("bench".into()), message: None };
     let mut group = c.benchmark_group("undo::one");
     group.sample_size(50);
+    // Another one each time, so that there is something to take back.
+    let mut lsn = Lsn::new(scaled(RECORDS) / 1000);
     group.bench_function("records=1000000,transactions=5000000", |b| {
-        // Another one each time, so that there is something to take back.
-        let mut lsn = Lsn::new(scaled(RECORDS) / 1000);
         b.iter(|| {
             lsn = lsn.next();
             let undo = Undo::transaction(lsn).mode(UndoMode::Force);
