@@ -166,6 +166,8 @@ pub struct PlanId {
 /// LSNs of six bytes are enough for ten million transactions a second over half a year.
 const HEAD_DIGITS: usize = 12;
 const HASH_BYTES: usize = 10;
+/// Hashing few bytes at a time takes several times as long.
+const HASHED_TOGETHER: usize = 1 << 16;
 
 impl<'a> Plan<'a> {
     /// What it is for.
@@ -239,10 +241,14 @@ impl<'a> Plan<'a> {
     /// Its name.
     #[must_use]
     pub fn id(&self) -> PlanId {
-        let mut hasher = blake3::Hasher::new();
+        let (mut hasher, mut noted) = (blake3::Hasher::new(), Vec::with_capacity(HASHED_TOGETHER));
         let mut note = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
+            noted.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            noted.extend_from_slice(bytes);
+            if noted.len() >= HASHED_TOGETHER {
+                hasher.update(&noted);
+                noted.clear();
+            }
         };
         note(self.store.as_bytes());
         match &self.purpose {
@@ -271,6 +277,7 @@ impl<'a> Plan<'a> {
                 note(format!("{:?}", conflict.resolution).as_bytes());
             }
         }
+        hasher.update(&noted);
         let mut hash = [0; HASH_BYTES];
         hash.iter_mut().zip(hasher.finalize().as_bytes()).for_each(|(to, from)| *to = *from);
         PlanId { head: self.head.get(), hash }
