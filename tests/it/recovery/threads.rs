@@ -1,5 +1,7 @@
 //! Undo and restore beside others who write.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use afterimage::{
     Commit, Lsn, OnConflict, Plan, Recovered, Restore, Scope, Store, Undo, UndoMode, VerifyDepth,
     code,
@@ -12,14 +14,21 @@ use crate::number::number;
 use crate::random::Random;
 
 const WRITERS: u64 = 3;
-const RECORDS: u64 = 12;
+const RECORDS: u64 = 40;
 
 /// What a writer was told: the LSN, the record, and the number that it wrote.
 type Told = (Lsn, String, u64);
 
-fn write(store: &Store, writer: u64, count: u64) -> Vec<Told> {
+/// Writes as often as it may, until it may go on for ever, which is the end.
+fn write(store: &Store, writer: u64, allowed: &AtomicU64) -> Vec<Told> {
     let (mut random, mut told) = (Random(writer + 1), Vec::new());
-    for n in 0..count {
+    for n in 0_u64.. {
+        while n >= allowed.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        if allowed.load(Ordering::Relaxed) == u64::MAX {
+            break;
+        }
         let key = format!("r-{}", random.below(RECORDS));
         let number = writer << 32 | n;
         let value = format!("{{\"w{writer}\":{number}}}");
@@ -96,13 +105,15 @@ fn check(store: &Store, request: &Request, commit: &Commit<Recovered>) {
 fn undo_and_restore_beside_writers_lose_nothing_and_do_what_their_plans_say() {
     let place = Place::new();
     let store = Place::options().segment_bytes(1 << 20).open(place.path()).expect("opened");
-    let (count, requests) =
-        (number("AFTERIMAGE_RECOVERY_WRITES", 250), number("AFTERIMAGE_RECOVERY_REQUESTS", 40));
+    let requests = number("AFTERIMAGE_RECOVERY_REQUESTS", 150);
+    // Some writes for each request: who writes these few records without a pause is faster than any
+    // plan of what has happened since, which only grows.
+    let allowed = AtomicU64::new(1);
     let (mut done, mut refused, mut given_up) = (Vec::new(), 0, 0);
     let told: Vec<Vec<Told>> = std::thread::scope(|scope| {
         let start = |writer| {
-            let store = &store;
-            scope.spawn(move || write(store, writer, count))
+            let (store, allowed) = (&store, &allowed);
+            scope.spawn(move || write(store, writer, allowed))
         };
         let writers: Vec<_> = (0..WRITERS).map(start).collect();
         let mut random = Random(99);
@@ -114,6 +125,7 @@ fn undo_and_restore_beside_writers_lose_nothing_and_do_what_their_plans_say() {
                 continue;
             }
             tried += 1;
+            allowed.fetch_add(20, Ordering::Relaxed);
             let request = Request::random(&mut random, head);
             match request.run(&store) {
                 Ok(commit) => done.push((request, commit)),
@@ -123,6 +135,7 @@ fn undo_and_restore_beside_writers_lose_nothing_and_do_what_their_plans_say() {
                 Err(error) => panic!("{error}"),
             }
         }
+        allowed.store(u64::MAX, Ordering::Relaxed);
         writers.into_iter().map(|writer| writer.join().expect("no thread panics")).collect()
     });
     let carried_out = done.iter().filter(|(_, commit)| !commit.is_empty()).count();
