@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::plan::{Plan, PlanCounts, PlanId, Purpose, Resolution};
 use crate::error::{Conflict, Error, ErrorKind, Result, code};
 use crate::lsn::Lsn;
-use crate::store::{Author, Commit, PointKind, Store, Transaction, WRITE_ATTEMPTS_MAX};
+use crate::store::{Alone, Author, Commit, PointKind, Store, Transaction, WRITE_ATTEMPTS_MAX};
 
 /// What a restore in place or an undo has done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,30 +27,39 @@ impl Store {
     /// record that it touches was changed since it was made; `Invalid` for the plan of another
     /// store; as [`write`](Self::write). Then nothing was written.
     pub fn execute(&self, plan: &Plan<'_>, by: &Author) -> Result<Commit<Recovered>> {
-        if plan.store != self.id() {
-            let message = "the plan was made for another store";
-            return Err(Error::new(&code::INVALID_OPTION, message));
+        carry_out(self, plan, by, &mut |tx| tx.commit())
+    }
+}
+
+fn carry_out(
+    store: &Store,
+    plan: &Plan<'_>,
+    by: &Author,
+    commit: &mut dyn FnMut(Transaction<'_>) -> Result<Commit<()>>,
+) -> Result<Commit<Recovered>> {
+    if plan.store != store.id() {
+        let message = "the plan was made for another store";
+        return Err(Error::new(&code::INVALID_OPTION, message));
+    }
+    plan.check()?;
+    let counts = plan.counts();
+    let mut attempt = 1;
+    loop {
+        let mut done = Recovered { plan: plan.id(), counts, point: None };
+        let mut tx = store.begin()?;
+        if counts.changes() > 0 {
+            done.point = Some(sign(&mut tx, plan, by)?);
+            fill(&mut tx, plan)?;
         }
-        plan.check()?;
-        let counts = plan.counts();
-        let mut attempt = 1;
-        loop {
-            let mut done = Recovered { plan: plan.id(), counts, point: None };
-            let mut tx = self.begin()?;
-            if counts.changes() > 0 {
-                done.point = Some(sign(&mut tx, plan, by)?);
-                fill(&mut tx, plan)?;
+        match commit(tx) {
+            Ok(commit) => return Ok(commit.with_value(done)),
+            Err(error) if is_about_the_store(&error) && attempt < WRITE_ATTEMPTS_MAX => {
+                attempt += 1;
             }
-            match tx.commit() {
-                Ok(commit) => return Ok(commit.with_value(done)),
-                Err(error) if is_about_the_store(&error) && attempt < WRITE_ATTEMPTS_MAX => {
-                    attempt += 1;
-                }
-                Err(error) if error.code().id == code::EXPECTATION_FAILED.id => {
-                    return Err(stale(plan, error));
-                }
-                Err(error) => return Err(error),
+            Err(error) if error.code().id == code::EXPECTATION_FAILED.id => {
+                return Err(stale(plan, error));
             }
+            Err(error) => return Err(error),
         }
     }
 }
@@ -81,18 +90,25 @@ impl Plan<'_> {
     }
 }
 
-/// Plans and carries out until no other writer comes in between.
-pub(super) fn until_it_holds(
-    mut run: impl FnMut() -> Result<Commit<Recovered>>,
+/// So many plans are made beside other writers before these have to wait for one.
+const BESIDE_OTHERS: u32 = 4;
+
+/// Plans and carries out until no other writer comes in between; who is overtaken again and again
+/// keeps the others from writing for once.
+pub(super) fn until_it_holds<'s>(
+    store: &'s Store,
+    by: &Author,
+    plan: impl Fn() -> Result<Plan<'s>>,
 ) -> Result<Commit<Recovered>> {
-    let is_overtaken = |error: &Error| error.code().id == code::STALE_PLAN.id;
-    let mut attempt = 1;
-    loop {
-        match run() {
-            Err(error) if is_overtaken(&error) && attempt < WRITE_ATTEMPTS_MAX => attempt += 1,
+    for _ in 0..BESIDE_OTHERS {
+        match store.execute(&plan()?, by) {
+            Err(error) if error.code().id == code::STALE_PLAN.id => {}
             done => return done,
         }
     }
+    let mut alone = Alone::begin(&store.engine)?;
+    let done = carry_out(store, &plan()?, by, &mut |tx| alone.append(&tx))?;
+    alone.end(done)
 }
 
 /// The commit finds out whether one of the records was changed since the plan was made.

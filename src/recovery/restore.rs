@@ -160,7 +160,7 @@ impl Store {
     /// `Conflict` with the records concerned, nothing was written; as
     /// [`plan_restore`](Self::plan_restore) and [`write`](Self::write).
     pub fn restore(&self, restore: &Restore, by: &Author) -> Result<Commit<Recovered>> {
-        execute::until_it_holds(|| self.execute(&self.plan_restore(restore)?, by))
+        execute::until_it_holds(self, by, || self.plan_restore(restore))
     }
 }
 

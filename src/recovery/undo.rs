@@ -221,7 +221,7 @@ impl Store {
     /// `Conflict` with the records concerned, nothing was written; as
     /// [`plan_undo`](Self::plan_undo) and [`write`](Self::write).
     pub fn undo(&self, undo: &Undo, by: &Author) -> Result<Commit<Recovered>> {
-        execute::until_it_holds(|| self.execute(&self.plan_undo(undo)?, by))
+        execute::until_it_holds(self, by, || self.plan_undo(undo))
     }
 }
 

@@ -162,13 +162,20 @@ pub(crate) fn commit(engine: &Engine, transaction: &Transaction<'_>) -> Result<C
 
 /// The writer section: everything up to the sync, one transaction at a time.
 pub(crate) fn append(engine: &Engine, transaction: &Transaction<'_>) -> Result<Commit<()>> {
-    let writing = engine.writing()?;
-    let mut section = writing.section.lock();
+    append_in(&mut engine.writing()?.section.lock(), engine, transaction)
+}
+
+/// [`append`], by whoever is in the writer section.
+pub(super) fn append_in(
+    section: &mut Section,
+    engine: &Engine,
+    transaction: &Transaction<'_>,
+) -> Result<Commit<()>> {
     let _guard = PoisonOnPanic(engine);
     // Checked inside the section: who waited for it may have waited for the one that failed.
     engine.writing()?;
     engine.journal.sync.check()?;
-    let Section { writer, positions, metadata, heads, spare } = &mut *section;
+    let Section { writer, positions, metadata, heads, spare } = section;
     let tail = *writer.tail();
 
     let names = resolve(engine, transaction)?;

@@ -5,6 +5,7 @@
 //! [`catalogue`] (what is stored where), [`revision`] and [`points`] (addressing moments),
 //! [`maintenance`] and [`status`].
 
+mod alone;
 mod audit;
 mod background;
 mod buffer;
@@ -43,6 +44,7 @@ use crate::journal::recover::Notice;
 use crate::lsn::Lsn;
 use engine::Handle;
 
+pub(crate) use alone::Alone;
 pub(crate) use catalogue::{AUDIT, COLLECTIONS, CatalogueRecord, FIRST_USER_ID};
 pub use codec::{Bincode, Codec, Json, Raw, Rkyv};
 pub use collection::{COLLECTION_NAME_BYTES_MAX, Collection, KeyRange};
