@@ -1,5 +1,5 @@
-//! The writer section, kept for longer than one commit: for work that must read the newest state and
-//! write before anybody else does, and that others would overtake for ever.
+//! The writer section, kept for longer than one commit: for work that must read the newest state
+//! and write before anybody else does, and that others would overtake for ever.
 
 use parking_lot::MutexGuard;
 
