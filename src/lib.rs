@@ -16,6 +16,7 @@
 //!   [`export_json`], [`export_csv`]: records alone. [`analyze_import`] and
 //!   [`Store::compare_import`]: what an input holds, before and after.
 //! * `Filter`, with the feature `jq`: conditions on values.
+//! * `Repository`, with the feature `backup`: where backups are kept.
 //! * [`Options`] and [`Durability`]: how to open a store, and what a power cut can cost.
 //!
 //! Errors have a kind, a stable code, and a place: [`Error`].
@@ -23,7 +24,7 @@
 //! # Features
 //!
 //! `bincode` and `rkyv` bring the codecs of these names, `tokio` the async methods, `jq` filters,
-//! `cli` the command line. All are on by default; without them the crate is a lean library.
+//! `backup` repositories for backups, `cloud` those on object stores, `cli` the command line. All are on by default; without them the crate is a lean library.
 
 mod error;
 mod lsn;
@@ -46,10 +47,18 @@ mod projection;
 mod recovery;
 mod verify;
 
+#[cfg(feature = "backup")]
+mod backup;
+
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod testing;
 
+#[cfg(feature = "backup")]
+pub use backup::repository::{
+    Folder, KEYS_MAX, Listing, PARALLEL_MAX, PassphraseCost, Repository, RepositoryKey,
+    SECRET_BYTES_MAX, Secret, Stored,
+};
 pub use error::{Code, Conflict, Error, ErrorKind, Place, Result, code};
 pub use exchange::{
     CsvTypes, EventSource, FieldAnalysis, HistoryExport, ImportAnalysis, ImportComparison,
@@ -61,8 +70,14 @@ pub use exchange::{
 pub use filter::Filter;
 pub use format::FORMAT_VERSION;
 pub use format::digest::StateDigest;
+#[cfg(feature = "backup")]
+pub use format::envelope::OBJECT_BYTES_MAX;
 pub use format::image::{CodecId, Image, Op, OwnedImage, UnknownCodec};
 pub use format::metadata::Metadata;
+#[cfg(feature = "backup")]
+pub use format::object_name::{
+    ContentHash, LABEL_BYTES_MAX, Label, NotAnObjectName, ObjectKind, ObjectName,
+};
 pub use format::store_header::Fork;
 pub use history::{
     Bisection, BlameLine, FieldChange, FieldState, Log, LogEntry, LogQuery, Probe, RecordDiff,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library and their layers. A module imports only from lower layers; modules of the
 /// same layer do not know each other, except those of layer 0, which are plain data.
-const LAYERS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 17] = [
     ("error", 0),
     ("lsn", 0),
     ("time", 0),
@@ -24,7 +24,8 @@ const LAYERS: [(&str, u8); 16] = [
     ("history", 6),
     ("verify", 6),
     ("recovery", 7),
-    ("testing", 8),
+    ("backup", 8),
+    ("testing", 9),
 ];
 
 const CODE_LINES_MAX: usize = 500;
@@ -386,6 +387,9 @@ fn wrong_rows(document: &str, read: impl Fn(&str) -> String) -> Vec<String> {
 fn the_tables_of_the_format_equal_the_constants() {
     let document = file("docs/format.md").text;
     assert!(table_rows(&document).len() > 40, "the tables are found");
+    report(&wrong_rows(&document, |path| file(path).text));
+    let document = file("docs/format-repository.md").text;
+    assert_eq!(table_rows(&document).len(), 8, "the table is found");
     report(&wrong_rows(&document, |path| file(path).text));
     let bad = "<!-- constants: f -->\n| 4 | u32 | `CRC` | x |\n";
     assert_eq!(wrong_rows(bad, |_| "const CRC: usize = 8;".into()).len(), 1);

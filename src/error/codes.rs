@@ -283,4 +283,36 @@ codes! {
         "a field can't get its new name",
         "The record has a field of that name already, or what the field would stand in is no object.",
         "choose another name, or leave the field that is in the way out with --drop-field" }
+    REPOSITORY_NOT_FOUND = Code { id: "AF0060", NotFound,
+        "no backup repository at this place",
+        "There is no file afterimage.json there, so it is no repository.",
+        "check the address; a repository is made where there is none by the first backup" }
+    REPOSITORY_EXISTS = Code { id: "AF0061", Invalid,
+        "a backup repository exists already",
+        "A new repository was asked for where one is; nothing was changed.",
+        "open the repository that is there, or choose another place" }
+    WRONG_KEY = Code { id: "AF0062", WrongKey,
+        "the key does not open the backup repository",
+        "It is none of those that the repository was made with or was given last; or the repository is encrypted and no key was given; or it is not encrypted though a key was given.",
+        "give the key or passphrase that the repository has now; without one nobody can read it" }
+    OBJECT_DAMAGED = Code { id: "AF0063", Corrupt,
+        "an object of the backup repository is damaged",
+        "Its bytes are not those that were written under this name: changed, cut off, or put there from another place.",
+        "put the object back from a copy of the repository; else remove it and make a new full backup, and keep those that do not need it" }
+    OBJECT_MISSING = Code { id: "AF0064", NotFound,
+        "an object of the backup repository is missing",
+        "No object of this name is there; it was deleted, or never written.",
+        "put the object back from a copy of the repository, or choose a backup that does not need it" }
+    OBJECT_DIFFERS = Code { id: "AF0065", Conflict,
+        "another object has this name already",
+        "Objects are never written over, and what stands there is not what was to be written; nothing was changed.",
+        "choose another name, or find out who else writes to this repository" }
+    REMOTE = Code { id: "AF0066", Remote,
+        "the backup repository does not answer",
+        "The server could not be reached, or failed, also when it was asked again.",
+        "see the cause; what was written so far counts, so run it again later" }
+    INVALID_SECRET = Code { id: "AF0067", Invalid,
+        "the key or passphrase can't be taken from there",
+        "It is missing, empty, too long, not of the form it should have, or in a file that others may read.",
+        "a key file holds 64 hexadecimal digits; `chmod 600` keeps it to its owner" }
 }

@@ -40,6 +40,8 @@ pub enum ErrorKind {
     Poisoned,
     /// See the cause; the operating system refused something.
     Io,
+    /// Give the right key or passphrase.
+    WrongKey,
     /// Run `verify`; trying again does not help.
     Corrupt,
     /// Use another release.
@@ -62,6 +64,7 @@ impl ErrorKind {
             Self::Invalid => 2,
             Self::NotFound => 10,
             Self::Locked => 11,
+            Self::WrongKey => 12,
             Self::Corrupt => 13,
             Self::Format => 14,
             Self::OutsideWindow => 15,

@@ -9,7 +9,7 @@
 //!
 //! Reading order: [`image`] and [`metadata`] (what users store), [`change`] and [`frame`] (a
 //! transaction), [`segment`] and [`seal`] (a journal file), [`control`], [`store_header`],
-//! [`checkpoint`], and [`names`] (every file name).
+//! [`checkpoint`], and [`names`] (every file name); for backups `envelope` and `object_name`.
 
 pub(crate) mod block;
 pub(crate) mod change;
@@ -17,10 +17,14 @@ pub(crate) mod checkpoint;
 pub(crate) mod control;
 pub(crate) mod cursor;
 pub(crate) mod digest;
+#[cfg(feature = "backup")]
+pub(crate) mod envelope;
 pub(crate) mod frame;
 pub(crate) mod image;
 pub(crate) mod metadata;
 pub(crate) mod names;
+#[cfg(feature = "backup")]
+pub(crate) mod object_name;
 pub(crate) mod seal;
 pub(crate) mod segment;
 pub(crate) mod store_header;

@@ -40,3 +40,22 @@ pub(crate) fn kernel() -> Option<String> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
     Some(release.trim_end().to_owned())
 }
+
+/// What a command prints, run by `sh -c`; at most so many bytes of it.
+#[cfg(feature = "backup")]
+pub(crate) fn output(command: &str, bytes_max: usize) -> std::io::Result<Vec<u8>> {
+    use std::io::{self, Read as _};
+    use std::process::{Command, Stdio};
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()?;
+    let mut printed = Vec::with_capacity(bytes_max);
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(bytes_max as u64).read_to_end(&mut printed)?;
+    }
+    let status = child.wait()?;
+    if status.success() { Ok(printed) } else { Err(io::Error::other(status.to_string())) }
+}

@@ -27,3 +27,52 @@ pub(crate) fn beside<T>(name: &str, helper: impl FnOnce() + Send, body: impl FnO
         body()
     })
 }
+
+/// Runs `body` for every number below `count`, on so many threads, until one has failed.
+#[cfg(feature = "backup")]
+pub(crate) fn each(
+    name: &str,
+    threads: usize,
+    count: usize,
+    body: impl Fn(usize) -> Result<()> + Sync,
+) -> Result<()> {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let next = AtomicUsize::new(0);
+    let failed = parking_lot::Mutex::new(None);
+    let work = || {
+        while failed.lock().is_none() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                break;
+            }
+            if let Err(error) = body(number) {
+                failed.lock().get_or_insert(error);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(count) {
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            // With fewer threads it only takes longer.
+            drop(thread.spawn_scoped(scope, work));
+        }
+        work();
+    });
+    failed.into_inner().map_or(Ok(()), Err)
+}
+
+/// Threads that carry on what waits for a file system or a server.
+#[cfg(feature = "backup")]
+pub(crate) fn runtime(name: &str) -> Result<tokio::runtime::Runtime> {
+    /// More requests than this to a file system wait for each other.
+    const BLOCKING_MAX: usize = 16;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(BLOCKING_MAX)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .map_err(|source| {
+            Error::new(&code::IO, format!("could not start the threads {name}")).with_source(source)
+        })
+}

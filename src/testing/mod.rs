@@ -5,4 +5,6 @@ pub mod fuzz;
 pub mod golden;
 pub mod parts;
 pub mod power;
+#[cfg(feature = "backup")]
+pub mod repository;
 pub mod sweep;

@@ -50,6 +50,9 @@ mod projection;
 mod recovery;
 /// Damaged stores made anew.
 mod repair;
+/// Where backups are kept: every byte and every request of it can go wrong.
+#[cfg(feature = "backup")]
+mod repository;
 /// Which transaction took a field from one value to another.
 mod search;
 /// The command `shell`.
