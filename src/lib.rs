@@ -24,7 +24,8 @@
 //! # Features
 //!
 //! `bincode` and `rkyv` bring the codecs of these names, `tokio` the async methods, `jq` filters,
-//! `backup` repositories for backups, `cloud` those on object stores, `cli` the command line. All are on by default; without them the crate is a lean library.
+//! `backup` repositories for backups, `cloud` those on object stores, `cli` the command line. All
+//! are on by default; without them the crate is a lean library.
 
 mod error;
 mod lsn;

@@ -30,7 +30,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
 
-use afterimage::{AppendMethod, Author, CodecId, Image, Lsn, Options, Store, Ticket};
+use afterimage::{
+    AppendMethod, Author, CodecId, Image, Label, Lsn, ObjectKind, ObjectName, Options, Repository,
+    Store, Ticket,
+};
 use copy::copy;
 use skipped::skipped;
 use trace::{Call, What};
@@ -181,6 +184,32 @@ impl Script {
     }
 }
 
+impl Script {
+    /// Objects of a repository, each durable when it is put.
+    fn backup(&mut self) {
+        let object = |label: &str| ObjectName {
+            store: "01a1f48d-0583-7016-a723-9482dabcec34".parse().expect("an id"),
+            kind: ObjectKind::Manifest { label: Label::new(label).expect("a label") },
+        };
+        self.step("create-a-repository");
+        let path = self.path("backups").display().to_string();
+        let repository = Repository::create(&path, None).expect("created");
+        self.mark("done repository");
+        for label in ["first", "second"] {
+            self.step(&format!("put-the-{label}-object"));
+            repository.put(&object(label), b"content").expect("put");
+            self.mark("done put");
+        }
+        self.step("put-the-first-object-again");
+        repository.put(&object("first"), b"content").expect("put again");
+        self.mark("done put");
+        self.step("put-one-where-directories-are-that-another-run-made");
+        let repository = Repository::open(&path, None).expect("opened");
+        repository.put(&object("third"), b"content").expect("put");
+        self.mark("done put");
+    }
+}
+
 fn put<'s>(store: &'s Store, key: &str, bytes: usize) -> afterimage::Transaction<'s> {
     let mut tx = store.begin().expect("begun");
     let value = vec![b'x'; bytes];
@@ -233,6 +262,7 @@ fn worker() {
         "live" => script.live(),
         "recover" => script.recover(),
         "repair" => script.repair(),
+        "backup" => script.backup(),
         other => panic!("there is no part {other}"),
     }
 }
@@ -279,7 +309,8 @@ fn play() -> Vec<(&'static str, Vec<Call>)> {
     let (file, _) = newest(&place.join("doubt.store/state"));
     file.write_all_at(&[0xAB; 8], 20).expect("written");
     let repair = run(&place, "repair");
-    vec![("live", live), ("recover", recover), ("repair", repair)]
+    let backup = run(&place, "backup");
+    vec![("live", live), ("recover", recover), ("repair", repair), ("backup", backup)]
 }
 
 fn line(what: &What) -> String {

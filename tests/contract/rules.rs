@@ -69,6 +69,8 @@ impl Model {
                 }
             }
             What::SyncNames(name) => {
+                // Of a file it syncs what was written, as the other call does.
+                self.written.retain(|other, (done, _)| other != name || *done > call.begun);
                 self.names
                     .retain(|other, (done, _)| directory(other) != name || *done > call.begun);
             }
@@ -84,7 +86,10 @@ impl Model {
             }
             What::Remove(name) => {
                 self.written.remove(name);
-                self.name(name, by);
+                // Under such a name objects are written; one that is there again is not listed.
+                if !name.contains('#') {
+                    self.name(name, by);
+                }
             }
             What::Mark(mark) => return self.mark(mark, call.done),
             What::Lock(_) | What::DropCache(_) => {}

@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Command, Stdio};
 
 use afterimage::testing::repository::{Memory, When};
 use afterimage::{
@@ -15,7 +12,6 @@ use afterimage::{
 };
 
 use crate::random::Random;
-use crate::skipped::skipped;
 
 const STORE: &str = "01a1f48d-0583-7016-a723-9482dabcec34";
 const CHUNK: usize = 64 << 10;
@@ -224,7 +220,9 @@ fn an_object_in_the_place_of_another_is_refused_by_name() {
                     is_refused(&place, &repository, object, bytes);
                 }
             }
-            foreign.values().for_each(|bytes| is_refused(&place, &repository, object, bytes));
+            for bytes in foreign.values() {
+                is_refused(&place, &repository, object, bytes);
+            }
             place.overwrite(&text, &sound[&text]);
         }
     }
@@ -266,7 +264,9 @@ fn what_is_another_name_is_told_and_left_alone() {
         "notes.txt".to_owned(),
         "keys/1.json".to_owned(),
     ];
-    names.iter().for_each(|name| place.overwrite(name, b"whatever"));
+    for name in &names {
+        place.overwrite(name, b"whatever");
+    }
     let repository = place.open(None).expect("opened");
     let listing = repository.list(&Folder::Everything).expect("listed");
     assert_eq!(listing.objects.len(), objects.len());
@@ -395,10 +395,8 @@ fn nothing_of_what_is_encrypted_can_be_seen() {
     let object = slice(&repository, 1, &content);
     repository.put(&object, &content).expect("put");
     repository.put(&manifest("nightly"), &content).expect("put");
-    let plain_hash = afterimage::Repository::create("memory://", None)
-        .expect("created")
-        .content_hash(&content)
-        .to_string();
+    let plain_hash =
+        Repository::create("memory://", None).expect("created").content_hash(&content).to_string();
     for (name, bytes) in place.contents() {
         for secret in [canary, "guest-4711", word, &plain_hash, "xxxxxxxx"] {
             let holds = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
@@ -412,11 +410,8 @@ fn nothing_of_what_is_encrypted_can_be_seen() {
 #[test]
 fn the_same_content_is_stored_otherwise_each_time() {
     let key = key_file("a");
-    let stored = |place: &Memory| {
-        let (at, bytes) = place.contents().pop_last().expect("an object");
-        assert!(at.contains("backups"), "{at}");
-        bytes
-    };
+    let stored =
+        |place: &Memory| place.contents().remove(&manifest("a").to_string()).expect("an object");
     let place = Memory::default();
     let repository = place.create(Some(&key)).expect("created");
     repository.put(&manifest("a"), b"content").expect("put");
@@ -482,76 +477,90 @@ fn it_may_be_used_from_async_code() {
     });
 }
 
-/// The address of an emulated or real server, which only the worker has.
-const SERVED: &str = "AFTERIMAGE_TEST_REPOSITORY";
-
-/// The worker's side of the tests with servers, run with the credentials in its environment.
-#[test]
-fn a_server_keeps_its_promises() {
-    let Ok(url) = std::env::var(SERVED) else { return };
-    let mut random = Random(u64::from(std::process::id()));
-    for key in [None, Some(key_file("a"))] {
-        let url = format!("{url}/{}", random.below(u64::MAX));
-        let missing = error(Repository::open(&url, None));
-        assert_eq!(missing.code().id, "AF0060", "{missing}");
-        let repository = Repository::create(&url, key.as_ref()).expect("created");
-        let again = error(Repository::create(&url, key.as_ref()));
-        assert_eq!(again.code().id, "AF0061", "{again}");
-        let reopen = || Repository::open(&url, key.as_ref()).expect("opened");
-        let large = 9 << 20;
-        keeps_its_promises(&repository, reopen, &[0, 1, CHUNK, 3 * CHUNK + 1, large]);
-    }
-}
-
-struct Stopped(Child);
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// Moto, if it is there, and its address.
-fn moto() -> Option<(Stopped, String)> {
-    let child = Command::new("python3")
-        .args(["-u", "-c", "from moto.server import main; main(['-p', '0'])"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = Stopped(child.ok()?);
-    let mut lines = BufReader::new(child.0.stderr.take()?).lines();
-    let address = lines.find_map(|line| {
-        let line = line.ok()?;
-        Some(line.split_once("Running on http://")?.1.trim().to_owned())
-    })?;
-    // It writes a line for each request and would wait for somebody to read it.
-    std::thread::spawn(move || lines.for_each(drop));
-    Some((child, address))
-}
-
-#[test]
+/// Servers, emulated or real.
 #[cfg(feature = "cloud")]
-fn moto_keeps_its_promises() {
-    let Some((_moto, address)) = moto() else {
-        return skipped("moto is not there: python3 -m pip install 'moto[server]'");
-    };
-    let mut stream = TcpStream::connect(&address).expect("connected");
-    let request = format!("PUT /backups HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answered");
-    assert!(answer.contains(" 200 "), "{answer}");
-    let worker = Command::new(std::env::current_exe().expect("a path"))
-        .args(["--exact", "repository::a_server_keeps_its_promises", "--nocapture"])
-        .env(SERVED, "s3://backups")
-        .env("AWS_ENDPOINT", format!("http://{address}"))
-        .env("AWS_ALLOW_HTTP", "true")
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .output()
-        .expect("run");
-    let told = String::from_utf8_lossy(&worker.stderr);
-    assert!(worker.status.success(), "{}{told}", String::from_utf8_lossy(&worker.stdout));
+mod served {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+    use crate::skipped::skipped;
+
+    /// The address of an emulated or real server, which only the worker has.
+    const SERVED: &str = "AFTERIMAGE_TEST_REPOSITORY";
+
+    /// The worker's side of the tests with servers, run with the credentials in its environment.
+    #[test]
+    fn a_server_keeps_its_promises() {
+        let Ok(url) = std::env::var(SERVED) else { return };
+        let mut random = Random(u64::from(std::process::id()));
+        for key in [None, Some(key_file("a"))] {
+            let url = format!("{url}/{}", random.below(u64::MAX));
+            let missing = error(Repository::open(&url, None));
+            assert_eq!(missing.code().id, "AF0060", "{missing}");
+            let repository = Repository::create(&url, key.as_ref()).expect("created");
+            let again = error(Repository::create(&url, key.as_ref()));
+            assert_eq!(again.code().id, "AF0061", "{again}");
+            let reopen = || Repository::open(&url, key.as_ref()).expect("opened");
+            let large = 9 << 20;
+            keeps_its_promises(&repository, reopen, &[0, 1, CHUNK, 3 * CHUNK + 1, large]);
+        }
+    }
+
+    struct Stopped(Child);
+
+    impl Drop for Stopped {
+        fn drop(&mut self) {
+            drop(self.0.kill());
+            drop(self.0.wait());
+        }
+    }
+
+    /// Serves at a port that it prints.
+    const MOTO: &str = "
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+application = DomainDispatcherApplication(create_backend_app)
+server = make_server('127.0.0.1', 0, application, threaded=True)
+print(server.port, flush=True)
+server.serve_forever()
+";
+
+    /// Moto, if it is there, and its address.
+    fn moto() -> Option<(Stopped, String)> {
+        let mut command = Command::new("python3");
+        command.args(["-c", MOTO]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = Stopped(command.spawn().ok()?);
+        let mut port = String::new();
+        BufReader::new(child.0.stdout.take()?).read_line(&mut port).ok()?;
+        (!port.is_empty()).then(|| (child, format!("127.0.0.1:{}", port.trim())))
+    }
+
+    #[test]
+    fn moto_keeps_its_promises() {
+        let Some((_moto, address)) = moto() else {
+            return skipped("moto is not there: python3 -m pip install 'moto[server]'");
+        };
+        let mut stream = TcpStream::connect(&address).expect("connected");
+        let request =
+            format!("PUT /backups HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        assert!(answer.contains(" 200 "), "{answer}");
+        let worker = Command::new(std::env::current_exe().expect("a path"))
+            .args(["--exact", "repository::served::a_server_keeps_its_promises", "--nocapture"])
+            .env(SERVED, "s3://backups")
+            .env("AWS_ENDPOINT", format!("http://{address}"))
+            .env("AWS_ALLOW_HTTP", "true")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .output()
+            .expect("run");
+        let told = String::from_utf8_lossy(&worker.stderr);
+        let said = String::from_utf8_lossy(&worker.stdout);
+        assert!(worker.status.success() && said.contains(" 1 passed"), "{said}{told}");
+    }
 }

@@ -79,7 +79,9 @@ fn parse(address: &str) -> Result<Address> {
 
 fn directory(path: &Path, missing: Missing) -> Result<Remote> {
     match (RealDisk.entry(path)?, missing) {
-        (Entry::Directory, _) => {}
+        (Entry::Directory, Missing::Refuse) => {}
+        // A run that was killed may have made it.
+        (Entry::Directory, Missing::Create) => sync_parent(&RealDisk, path)?,
         (Entry::Nothing, Missing::Create) => {
             RealDisk.create_dir(path)?;
             sync_parent(&RealDisk, path)?;

@@ -66,8 +66,8 @@ async fn made<T>(fails: Option<When>, request: impl Future<Output = Result<T>>) 
     if fails == Some(When::Before) {
         return Err(lost());
     }
-    let answer = request.await?;
-    if fails == Some(When::After) { Err(lost()) } else { Ok(answer) }
+    let answer = request.await;
+    if fails == Some(When::After) { Err(lost()) } else { answer }
 }
 
 fn streamed<T: Send + 'static>(

@@ -1,6 +1,7 @@
 //! Requests to what holds the objects: carried on by threads of their own, so that callers need no
 //! runtime, asked again when they fail for a while, and their errors in our terms.
 
+use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
@@ -13,6 +14,7 @@ use object_store::path::Path;
 use object_store::{
     Error as StoreError, GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload,
 };
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use crate::error::{Error, Result, code};
@@ -43,6 +45,8 @@ pub(crate) struct Remote {
     attempts: Attempts,
     /// The directory that holds them, if it is one of this machine.
     directory: Option<PathBuf>,
+    /// The directories in it whose names, and those above, are known to be durable.
+    settled: Mutex<BTreeSet<PathBuf>>,
     /// Only `drop` takes it.
     runtime: Option<Runtime>,
 }
@@ -83,7 +87,7 @@ impl Remote {
         directory: Option<PathBuf>,
     ) -> Result<Self> {
         let runtime = Some(thread::runtime("backup")?);
-        Ok(Self { store, attempts, directory, runtime })
+        Ok(Self { store, attempts, directory, settled: Mutex::default(), runtime })
     }
 
     /// Creates an object, which is durable then, unless one of the name is there.
@@ -98,7 +102,7 @@ impl Remote {
             }
         });
         match outcome {
-            Ok(_) => Ok(Created::Now),
+            Ok(_) => self.settle_names(name).map(|()| Created::Now),
             Err(Failed {
                 error: StoreError::AlreadyExists { .. } | StoreError::Precondition { .. },
                 ..
@@ -115,8 +119,25 @@ impl Remote {
         let file = RealDisk.open(&path, Access::Read)?;
         file.sync()?;
         file.drop_cache()?;
+        if let Some(parent) = path.parent() {
+            RealDisk.sync_dir(parent)?;
+        }
+        self.settle_names(name)
+    }
+
+    /// Makes the directories above an object durable. `LocalFileSystem` syncs those that it makes;
+    /// but another thread, or a run that was killed, may have made them and not synced them yet.
+    fn settle_names(&self, name: &str) -> Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let path = directory.join(name);
+        let Some(parent) = path.parent() else { return Ok(()) };
+        if self.settled.lock().contains(parent) {
+            return Ok(());
+        }
         let inside = |at: &&FilePath| at.starts_with(directory);
-        path.ancestors().skip(1).take_while(inside).try_for_each(|at| RealDisk.sync_dir(at))
+        parent.ancestors().skip(1).take_while(inside).try_for_each(|at| RealDisk.sync_dir(at))?;
+        self.settled.lock().insert(parent.to_path_buf());
+        Ok(())
     }
 
     /// The bytes of an object of at most `bytes_max` bytes.
@@ -236,6 +257,7 @@ impl Remote {
     }
 
     /// The error in our terms.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the errors of a store have no end")]
     fn told(&self, failed: Failed, action: &str, name: &str) -> Error {
         let Failed { error, tries } = failed;
         if let (Some(directory), Some(cause)) = (&self.directory, os_error(&error)) {
