@@ -275,6 +275,28 @@ fn what_is_another_name_is_told_and_left_alone() {
     assert_eq!(listing.foreign, foreign);
 }
 
+#[test]
+fn files_that_nobody_put_there_are_told_and_left_alone() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().display().to_string();
+    let repository = Repository::create(&path, None).expect("created");
+    repository.put(&manifest("nightly"), b"content").expect("put");
+    for strange in ["a b", "100%", "%2e%2e", "\u{e4}", "back\\slash", "new\nline", "x#1"] {
+        fs::write(place.path().join(strange), "whatever").expect("written");
+    }
+    let bytes: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff");
+    fs::write(place.path().join(bytes), "whatever").expect("written");
+    std::os::unix::fs::symlink("/etc/hostname", place.path().join("link")).expect("linked");
+    std::os::unix::fs::symlink("/nowhere", place.path().join("broken")).expect("linked");
+    std::os::unix::fs::symlink(place.path(), place.path().join("loop")).expect("linked");
+    let listing = repository.list(&Folder::Everything).expect("listed");
+    assert_eq!(listing.objects.len(), 1, "{listing:?}");
+    let strange = ["%2e%2e", "100%", "a b", "back\\slash", "broken (no file)"];
+    let more = ["link (no file)", "loop (no file)", "new\nline", "\u{e4}"];
+    assert_eq!(listing.foreign, [&strange[..], &more].concat());
+    assert_eq!(repository.stores().expect("listed").len(), 1);
+}
+
 /// Makes what is not there yet, as a run does that is repeated after it was interrupted.
 fn run(place: &Memory, key: Option<&RepositoryKey>) -> Result<Repository, Error> {
     let repository = match place.open(key) {

@@ -5,11 +5,12 @@
 //! * writing it again is no error if it is the same, so that an interrupted run is just repeated;
 //! * another object never takes its place.
 //!
-//! Reading order: `address` (where it is), `remote` (requests), `crypt`, `secret` and `header`
+//! Reading order: `address` (where it is), `remote` (requests) and `directory`, `crypt`, `secret` and `header`
 //! (encryption and what opens it), and the envelope in `format/envelope.rs`.
 
 mod address;
 mod crypt;
+mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod faults;
 mod header;

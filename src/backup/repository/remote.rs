@@ -17,6 +17,7 @@ use object_store::{
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
+use super::directory;
 use crate::error::{Error, Result, code};
 use crate::sys::file::RealDisk;
 use crate::sys::{Access, Disk as _, thread};
@@ -107,6 +108,11 @@ impl Remote {
                 error: StoreError::AlreadyExists { .. } | StoreError::Precondition { .. },
                 ..
             }) => Ok(Created::Before),
+            // Objects need no folder, so it is what holds them that is not there.
+            Err(Failed { error: error @ StoreError::NotFound { .. }, .. }) => {
+                let message = "the bucket or container of the repository does not exist";
+                Err(Error::new(&code::REPOSITORY_NOT_FOUND, message).with_source(error))
+            }
             Err(failed) => Err(self.told(failed, "write", name)),
         }
     }
@@ -175,19 +181,28 @@ impl Remote {
 
     /// The names below a folder, with their lengths, sorted.
     pub(super) fn list(&self, folder: Option<&str>) -> Result<Vec<(String, u64)>> {
-        let path = folder.map(Path::from);
-        let mut names = self
-            .run(move |store| {
-                let path = path.clone();
-                async move { listed(&*store, path.as_ref()).await }
-            })
-            .map_err(|failed| self.told(failed, "list", folder.unwrap_or("the repository")))?;
+        let mut names = match &self.directory {
+            Some(directory) => directory::files(directory, folder, LISTED_MAX)?,
+            None => self.list_at_server(folder)?,
+        };
         names.sort_unstable();
         Ok(names)
     }
 
+    fn list_at_server(&self, folder: Option<&str>) -> Result<Vec<(String, u64)>> {
+        let path = folder.map(Path::from);
+        let listed = self.run(move |store| {
+            let path = path.clone();
+            async move { listed(&*store, path.as_ref()).await }
+        });
+        listed.map_err(|failed| self.told(failed, "list", folder.unwrap_or("the repository")))
+    }
+
     /// The names of the folders at the top, sorted.
     pub(super) fn folders(&self) -> Result<Vec<String>> {
+        if let Some(directory) = &self.directory {
+            return directory::folders(directory);
+        }
         let result = self
             .run(|store| async move { store.list_with_delimiter(None).await })
             .map_err(|failed| self.told(failed, "list", "the repository"))?;
@@ -347,6 +362,7 @@ async fn listed(
     let mut names = Vec::new();
     let mut stream = store.list(folder);
     while let Some(found) = stream.next().await {
+        // An error ends the listing: what stands behind it would be missing.
         let ObjectMeta { location, size, .. } = found?;
         names.push((location.to_string(), size));
         if names.len() > LISTED_MAX {
