@@ -5,8 +5,8 @@
 //! * writing it again is no error if it is the same, so that an interrupted run is just repeated;
 //! * another object never takes its place.
 //!
-//! Reading order: `address` (where it is), `remote` (requests) and `directory`, `crypt`, `secret` and `header`
-//! (encryption and what opens it), and the envelope in `format/envelope.rs`.
+//! Reading order: `address` (where it is), `remote` (requests) and `directory`, `crypt`, `secret`
+//! and `header` (encryption and what opens it), and the envelope in `format/envelope.rs`.
 
 mod address;
 mod crypt;
