@@ -41,6 +41,7 @@ mod state;
 mod store;
 
 mod exchange;
+mod folding;
 mod history;
 mod projection;
 mod recovery;
@@ -59,6 +60,7 @@ pub use exchange::{
 };
 #[cfg(feature = "jq")]
 pub use filter::Filter;
+pub use folding::{FoldPlan, FoldReport, Keep, fold};
 pub use format::FORMAT_VERSION;
 pub use format::digest::StateDigest;
 pub use format::image::{CodecId, Image, Op, OwnedImage, UnknownCodec};

@@ -283,4 +283,8 @@ codes! {
         "a field can't get its new name",
         "The record has a field of that name already, or what the field would stand in is no object.",
         "choose another name, or leave the field that is in the way out with --drop-field" }
+    FOLD_TOO_LARGE = Code { id: "AF0075", Invalid,
+        "the live records are too many to fold history away",
+        "What is live at the end of the history that is given up is written into one file, of at most 4 GiB.",
+        "keep the history, or divide the store" }
 }

@@ -40,7 +40,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result, code};
 use crate::format::change::Change;
-use crate::format::frame::Frame;
+use crate::format::frame::{Frame, LazyHeader};
 use crate::lsn::{Lsn, Position};
 use crate::sys::mmap::prefetch;
 use crate::time::Clock;
@@ -52,6 +52,15 @@ use table::GrowingTable;
 
 pub(crate) use flush::Flusher;
 
+/// What a journal begins with whose older part was folded away.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    /// Of the segments up to this number nothing is left.
+    number: u32,
+    /// What the first transaction behind it continues.
+    tail: Tail,
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -59,6 +68,8 @@ pub(crate) struct Journal {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sync: SyncQueue,
     table: GrowingTable<Segment>,
+    /// The base, if the journal begins with one.
+    base: OnceLock<Base>,
     /// Only a journal that is being written has one.
     beacon: OnceLock<Beacon>,
 }
@@ -71,13 +82,18 @@ impl Journal {
             clock,
             sync: SyncQueue::new(tail),
             table: GrowingTable::new(),
+            base: OnceLock::new(),
             beacon: OnceLock::new(),
         }
     }
 
     pub(crate) fn add(&self, segment: Segment) -> Result<()> {
         let number = segment.number();
+        let base = segment.base_tail()?;
         if self.table.set(number, segment) {
+            if let Some(tail) = base {
+                self.base.get_or_init(|| Base { number, tail });
+            }
             return Ok(());
         }
         Err(Error::new(&code::IO, format!("segment {number} can't be added to the journal")))
@@ -97,6 +113,36 @@ impl Journal {
     /// All segments, oldest first.
     pub(crate) fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> {
         self.table.iter()
+    }
+
+    /// The base, if the journal begins with one.
+    pub(crate) fn base(&self) -> Option<&Segment> {
+        self.table.get(self.base.get()?.number)
+    }
+
+    /// Whether a place is in what was folded away, or in the base that stands for it. Nothing is
+    /// looked for there because a change leads there: another base may have stood there then.
+    #[inline]
+    pub(crate) fn is_folded(&self, position: Position) -> bool {
+        self.base.get().is_some_and(|base| !position.is_none() && position.segment() <= base.number)
+    }
+
+    /// The moment that the base holds, and a header that has its time.
+    pub(crate) fn folded_header(&self) -> Result<(Lsn, LazyHeader<'_>)> {
+        let missing = || Error::new(&code::JOURNAL_INCOMPLETE, "the journal's base is missing");
+        let segment = self.base().ok_or_else(missing)?;
+        let frame = segment.frame(segment_start(segment.number()).offset())?.ok_or_else(missing)?;
+        let header = frame.lazy_header().map_err(|malformed| self.damaged(&frame, malformed))?;
+        Ok((frame.header.lsn, header))
+    }
+
+    /// What a transaction continues that comes after this one.
+    pub(crate) fn tail_at(&self, lsn: Lsn) -> Result<Tail> {
+        match self.base.get() {
+            _ if lsn == Lsn::ZERO => Ok(Tail::EMPTY),
+            Some(base) if base.tail.lsn == lsn => Ok(base.tail),
+            Some(_) | None => Ok(Tail::after(&self.find(lsn)?)),
+        }
     }
 
     /// The change that begins at `position`, and the frame it stands in.
@@ -151,7 +197,8 @@ impl Journal {
     /// The oldest transaction kept; the one after the tail if the journal holds none.
     pub(crate) fn first(&self) -> Lsn {
         let first = self.segments().find_map(Segment::first);
-        first.map_or(Lsn::new(1), |entry| entry.lsn)
+        let folded = self.base.get().map_or(Lsn::ZERO, |base| base.tail.lsn);
+        first.map_or_else(|| folded.next(), |entry| entry.lsn)
     }
 
     /// Begins to keep the beacon.

@@ -34,22 +34,26 @@ impl Sealing<'_> {
             changes: self.changes,
             table: self.table,
         };
-        let payload = seal.encode(offset_u32(self.bytes.len()));
-        let length = Seal::frame_bytes(seal.table.len());
-        let header = FrameHeader {
-            length: offset_u32(length),
-            crc: 0,
-            previous_crc: self.tail.crc,
-            kind: FrameKind::Seal,
-            metadata_length: 0,
-            lsn: self.tail.lsn,
-            time: self.tail.time,
-            digest: self.tail.digest,
-            durable_lag: FrameHeader::durable_lag(self.tail.lsn, self.tail.lsn),
-            changes: 0,
-        };
-        (seal, assemble(&header, &payload, self.seed))
+        let frame = seal_frame(&seal, offset_u32(self.bytes.len()), self.tail, self.seed);
+        (seal, frame)
     }
+}
+
+/// The frame of a seal that begins at this offset, behind the transaction that `tail` tells of.
+pub(crate) fn seal_frame(seal: &Seal, offset: u32, tail: &Tail, seed: u32) -> Vec<u8> {
+    let header = FrameHeader {
+        length: offset_u32(Seal::frame_bytes(seal.table.len())),
+        crc: 0,
+        previous_crc: tail.crc,
+        kind: FrameKind::Seal,
+        metadata_length: 0,
+        lsn: tail.lsn,
+        time: tail.time,
+        digest: tail.digest,
+        durable_lag: FrameHeader::durable_lag(tail.lsn, tail.lsn),
+        changes: 0,
+    };
+    assemble(&header, &seal.encode(offset), seed)
 }
 
 /// Seals a segment that the writer has left: makes it durable, writes the seal behind its last

@@ -34,6 +34,8 @@ mod doctor;
 mod exchange;
 /// Filters in the language of jq.
 mod filter;
+/// History that was folded away.
+mod folding;
 /// Released formats.
 mod golden;
 /// Looking through the past, and restoring it elsewhere.
