@@ -287,4 +287,8 @@ codes! {
         "the live records are too many to fold history away",
         "What is live at the end of the history that is given up is written into one file, of at most 4 GiB.",
         "keep the history, or divide the store" }
+    REPAIR_OF_FOLDED = Code { id: "AF0076", Invalid,
+        "a store whose history was folded away can't be repaired",
+        "Repair makes a store anew from its transactions, and those that were folded away are not there any more.",
+        "restore it from a backup; `--salvage` reads what stands before the damage" }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result, code};
 use crate::format::digest::StateDigest;
 use crate::format::names;
 use crate::format::seal::TableEntry;
-use crate::format::segment::SEGMENT_HEADER_BYTES;
+use crate::format::segment::{Content, SEGMENT_HEADER_BYTES};
 use crate::format::store_header::Fork;
 use crate::journal::beacon::{Beacon, Chain};
 use crate::journal::seal::Sealing;
@@ -198,7 +198,7 @@ fn pieces(store: &Store, to: Lsn) -> Result<Vec<Piece<'_>>> {
     if to == Lsn::ZERO {
         return Ok(Vec::new());
     }
-    let last = journal.find(to)?.end();
+    let last = journal.tail_at(to)?.end;
     let needed = journal.segments().take_while(|segment| segment.number() <= last.segment());
     Ok(needed
         .map(|segment| {
@@ -240,10 +240,7 @@ fn build(
         built.take(disk, partial, piece)?;
     }
     disk.sync_dir(&partial.join(names::JOURNAL))?;
-    let tail = match to {
-        Lsn::ZERO => Tail::EMPTY,
-        to => Tail::after(&journal.find(to)?),
-    };
+    let tail = journal.tail_at(to)?;
     let identity = &store.engine.identity;
     let mut forks = identity.forks.clone();
     forks.push(Fork {
@@ -262,7 +259,9 @@ fn build(
 impl Built {
     fn take(&mut self, disk: &dyn Disk, partial: &Path, piece: &Piece<'_>) -> Result<()> {
         let segment = piece.segment;
-        let target = names::segment(partial, segment.number());
+        let is_base = segment.header.content == Content::Base;
+        let name = if is_base { names::base } else { names::segment };
+        let target = name(partial, segment.number());
         if let (true, Some(seal)) = (piece.whole, segment.seal()) {
             if disk.link(segment.file.path(), &target)? {
                 self.linked += 1;
@@ -271,7 +270,9 @@ impl Built {
                 write_segment(disk, &target, &[bytes])?;
                 self.copied += 1;
             }
-            self.chain = Chain { hash: seal.chain(), segment: segment.number() };
+            // A base stands for all up to the segment of its number.
+            let hash = if is_base { seal.previous_chain } else { seal.chain() };
+            self.chain = Chain { hash, segment: segment.number() };
             return Ok(());
         }
         let part = contents(segment, piece.end)?;

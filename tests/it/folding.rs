@@ -160,6 +160,64 @@ fn an_undo_reaches_as_far_as_history_is_kept() {
     assert_eq!(copied.expect("copied").state_digest, digest(store.head()));
 }
 
+#[test]
+fn every_flipped_bit_of_a_base_is_noticed() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 0..100 {
+        put(&store, &format!("k{}", n % 5), &format!("{n} {}", "x".repeat(300)));
+    }
+    store.close().expect("closed");
+    let report = folded(&place, Keep::From(Lsn::new(90)));
+    let journal = fs::read_dir(place.path().join("journal")).expect("listed");
+    let base = journal
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.extension().is_some_and(|end| end == "base"))
+        .expect("a base");
+    let sound = fs::read(&base).expect("read");
+    assert_eq!(sound.len() as u64, report.plan.bytes_added);
+    for at in (0..sound.len()).step_by(5) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(&base, &bytes).expect("written");
+        let opened = Store::options().read_only(true).open(place.path());
+        let looked = opened.and_then(|store| store.verify(VerifyDepth::Deep, &mut |_| {}));
+        assert!(looked.is_err() || looked.is_ok_and(|report| !report.valid), "byte {at}");
+    }
+    for length in [0, 100, 128, sound.len() / 2, sound.len() - 1] {
+        fs::write(&base, &sound[..length]).expect("written");
+        let error = Store::options().read_only(true).open(place.path()).expect_err("damaged");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{length}: {error}");
+    }
+    fs::write(&base, &sound).expect("written");
+    let sound = place.reader().verify(VerifyDepth::Deep, &mut |_| {}).expect("looked");
+    assert!(sound.valid, "{sound:?}");
+}
+
+#[test]
+fn a_folding_that_was_interrupted_has_happened_or_not() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 0..150 {
+        put(&store, &format!("k{}", n % 9), &format!("{n} {}", "x".repeat(300)));
+    }
+    store.checkpoint().expect("a checkpoint");
+    let before = moments(&store);
+    store.close().expect("closed");
+    // Before the base had its name: part of it lies there, and the checkpoints are gone.
+    let journal = place.path().join("journal");
+    fs::write(journal.join("00000003.base.tmp"), b"part of it").expect("written");
+    for entry in fs::read_dir(place.path().join("state")).expect("listed") {
+        fs::remove_file(entry.expect("an entry").path()).expect("removed");
+    }
+    let store = place.open();
+    assert_eq!(store.first(), Lsn::new(1));
+    check(&store, &before);
+    store.close().expect("closed");
+    let report = folded(&place, Keep::From(Lsn::new(100)));
+    assert_eq!(place.open().first(), report.plan.window_from.next());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
@@ -179,12 +237,12 @@ proptest! {
                 let name = format!("k{key}");
                 let collection = ["rooms", "guests"][usize::from(key % 2)];
                 let text = format!("\"{}\"", "v".repeat(length));
-                let written = store.write(|tx| match what {
-                    0 => tx.delete_record(collection, name.as_bytes()).map(drop),
-                    _ => {
-                        let image = Image::new(text.as_bytes(), CodecId::Json);
-                        tx.put_image(collection, name.as_bytes(), image)
+                let written = store.write(|tx| {
+                    if what == 0 {
+                        return tx.delete_record(collection, name.as_bytes()).map(drop);
                     }
+                    let image = Image::new(text.as_bytes(), CodecId::Json);
+                    tx.put_image(collection, name.as_bytes(), image)
                 });
                 written.expect("written");
             }
