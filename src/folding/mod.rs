@@ -11,7 +11,7 @@ use crate::error::{Error, Result, code};
 use crate::format::digest::StateDigest;
 use crate::format::names;
 use crate::lsn::Lsn;
-use crate::store::{Author, Options, Progress, Store};
+use crate::store::{Author, Options, PointKind, Progress, RestorePoint, Store};
 use crate::sys::Disk;
 use crate::sys::atomic::Staged;
 use crate::time::Timestamp;
@@ -46,6 +46,8 @@ pub struct FoldPlan {
     pub records: u64,
     /// The restore point because of which less is folded away than was asked for.
     pub held_by: Option<String>,
+    /// Automatic restore points that go with the moments they name.
+    pub points: Vec<String>,
 }
 
 /// What folding has done.
@@ -75,6 +77,7 @@ impl Store {
             bytes_added: 0,
             records: 0,
             held_by,
+            points: Vec::new(),
         };
         let Some(stand) = stand(self, wanted)? else { return Ok(plan) };
         let Size { bytes, records } = base::build(self, &stand, &mut |_, _| Ok(()))?;
@@ -83,6 +86,9 @@ impl Store {
             plan.segments += 1;
             plan.bytes_removed += segment.map.published() as u64;
         }
+        let names_one_of_them = |point: &RestorePoint| point.lsn < stand.tail.lsn;
+        let points = self.points()?.into_iter().filter(names_one_of_them);
+        plan.points = points.map(|point| point.name).collect();
         plan.window_from = stand.tail.lsn;
         plan.transactions = stand.tail.lsn.get() - now.get();
         plan.bytes_added = bytes;
@@ -111,6 +117,9 @@ pub fn fold(
     if plan.segments == 0 {
         store.close()?;
         return Ok(FoldReport { plan, state_digest });
+    }
+    if !plan.points.is_empty() {
+        store.delete_points(&plan.points, by)?;
     }
     record(&store, &plan, by)?;
     let Some(stand) = stand(&store, plan.window_from)? else {
@@ -149,11 +158,17 @@ fn wanted(store: &Store, keep: Keep) -> Result<(Lsn, Option<String>)> {
         },
     };
     store.snapshot_at(asked)?;
-    let oldest = store.points()?.into_iter().min_by_key(|point| point.lsn);
+    let points = store.points()?.into_iter().filter(|point| !is_dispensable(point));
+    let oldest = points.min_by_key(|point| point.lsn);
     Ok(match oldest.filter(|point| point.lsn < asked) {
         Some(point) => (point.lsn, Some(point.name)),
         None => (asked, None),
     })
+}
+
+/// Names that were given by themselves, and that nobody protects, go with the moments they name.
+fn is_dispensable(point: &RestorePoint) -> bool {
+    point.kind == PointKind::Automatic && !point.protected
 }
 
 /// What can be folded away so that `wanted` can still be read: as many sealed segments as end
@@ -189,8 +204,8 @@ fn record(store: &Store, plan: &FoldPlan, by: &Author) -> Result<()> {
     tx.commit().map(drop)
 }
 
-/// Puts the base in the place of the segments up to its number. Checkpoints hold places in them, and
-/// go first; then the base gets its name, which decides.
+/// Puts the base in the place of the segments up to its number. Checkpoints hold places in them,
+/// and go first; then the base gets its name, which decides.
 fn replace(disk: &dyn Disk, root: &Path, staged: Staged<'_>, number: u32) -> Result<()> {
     let lock = disk.lock(&root.join(names::LOCK))?;
     let (state, journal) = (root.join(names::STATE), root.join(names::JOURNAL));
