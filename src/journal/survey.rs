@@ -152,7 +152,7 @@ fn files(mould: &Mould) -> Result<(Option<u32>, Vec<u32>)> {
     Ok((base, numbers))
 }
 
-/// The seal that ends the file, if there is a whole one, with the header of its frame and its place.
+/// The seal that ends the file, if there is a whole one, with its frame's header and its place.
 fn read_seal(
     header: &SegmentHeader,
     file: &dyn DiskFile,
