@@ -40,6 +40,7 @@ mod state;
 
 mod store;
 
+mod backup;
 mod exchange;
 mod history;
 mod projection;
@@ -50,6 +51,7 @@ mod verify;
 #[doc(hidden)]
 pub mod testing;
 
+pub use backup::{RebuildReport, SLICE_BYTES, Slice, rebuild};
 pub use error::{Code, Conflict, Error, ErrorKind, Place, Result, code};
 pub use exchange::{
     CsvTypes, EventSource, FieldAnalysis, HistoryExport, ImportAnalysis, ImportComparison,

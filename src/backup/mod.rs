@@ -1,0 +1,8 @@
+//! Backups. Reading order: [`slice`] (a part of a journal as bytes), [`rebuild`](mod@rebuild) (a
+//! store made of slices).
+
+mod rebuild;
+mod slice;
+
+pub use rebuild::{RebuildReport, rebuild};
+pub use slice::{SLICE_BYTES, Slice};
