@@ -5,4 +5,6 @@ mod rebuild;
 mod slice;
 
 pub use rebuild::{RebuildReport, rebuild};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use rebuild::{Target, rebuild_on};
 pub use slice::{SLICE_BYTES, Slice};

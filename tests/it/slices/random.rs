@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use afterimage::{Lsn, Slice, Store};
 
 use super::{assert_rebuilt, build};
-use crate::common::{Place, raw, say};
-use crate::copy::copy;
+use crate::common::{Place, killed_copy, raw, say};
 use crate::number::number;
 use crate::random::Random;
 
@@ -70,9 +69,11 @@ impl History {
 
     /// Goes on with what a killed process leaves, of which the last write may be torn.
     fn kill(&mut self) {
-        let path = self.place.beside(&format!("killed-{}.store", self.kills));
-        self.kills += 1;
-        copy(&self.path, &path);
+        let (place, kills) = (&self.place, &mut self.kills);
+        let path = killed_copy(&self.path, |name| {
+            *kills += 1;
+            place.beside(&format!("{name}-{kills}.store"))
+        });
         drop(self.store.take());
         if self.random.below(2) == 0 {
             tear(&path);
