@@ -75,7 +75,7 @@ pub(crate) fn fires(place: &Place) -> Option<Store> {
         crate::skipped::skipped("AFTERIMAGE_CA_FIRES does not name the file of real change events");
         return None;
     };
-    let events = std::fs::read(path).expect("the unpacked file of change events");
+    let events = fs::read(path).expect("the unpacked file of change events");
     let options = Store::options().durability(Durability::Process);
     let store = options.open(place.path()).expect("the store opens");
     let options = ImportOptions { keep_times: true, ..ImportOptions::default() };
@@ -95,15 +95,15 @@ pub(crate) fn timed<T>(what: &str, body: impl FnOnce() -> T) -> T {
 
 /// Says something past the test harness.
 pub(crate) fn say(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    drop(writeln!(io::stderr(), "{text}"));
 }
 
 /// What a killed process would leave of a store that is open, copied to where `target` says.
-pub(crate) fn killed_copy(store: &Path, mut target: impl FnMut(&str) -> PathBuf) -> PathBuf {
+pub(crate) fn killed_copy(store: &Path, mut target: impl FnMut() -> PathBuf) -> PathBuf {
     // Once more if a file went away meanwhile: a crash would have left it, or the one that took
     // its place.
     loop {
-        let copied = target("copy");
+        let copied = target();
         match copy_dir(store, &copied) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             done => break done.map(|()| copied).expect("copied"),

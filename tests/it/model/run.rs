@@ -1,9 +1,9 @@
 //! A store and its model, step by step.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::{fs, io};
 
 use afterimage::testing::power::{PowerDisk, checkpoint_layer};
 use afterimage::{
@@ -330,9 +330,9 @@ impl Run {
         self.held.clear();
         match &mut self.files {
             Files::Real { place, path, copies } => {
-                *path = killed_copy(path, |name| {
+                *path = killed_copy(path, || {
                     *copies += 1;
-                    place.beside(&format!("{name}-{copies}.store"))
+                    place.beside(&format!("copy-{copies}.store"))
                 });
             }
             Files::Simulated(disk) => *disk = disk.kill(),

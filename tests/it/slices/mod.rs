@@ -3,6 +3,7 @@
 mod hostile;
 mod random;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,7 +50,8 @@ fn history(store: &Store, to: Lsn) -> Vec<String> {
         );
         for change in transaction.changes() {
             let change = change.expect("readable");
-            line += &format!(
+            let written = write!(
+                line,
                 "; {} {:?} {:?} {:?} {:?} {}",
                 change.collection(),
                 change.key(),
@@ -58,6 +60,7 @@ fn history(store: &Store, to: Lsn) -> Vec<String> {
                 change.after(),
                 change.previous_lsn().expect("readable"),
             );
+            written.expect("into memory");
         }
         line
     };
@@ -90,7 +93,8 @@ fn assert_rebuilt(original: &Store, report: &RebuildReport) {
 
 fn fill(store: &Store, transactions: u64) {
     for n in 0..transactions {
-        put(store, &format!("k{}", n % 7), &format!("{n} {}", "x".repeat(n as usize % 5 * 300)));
+        let size = usize::try_from(n % 5 * 300).expect("small");
+        put(store, &format!("k{}", n % 7), &format!("{n} {}", "x".repeat(size)));
     }
 }
 
