@@ -41,6 +41,7 @@ mod state;
 
 mod store;
 
+mod backup;
 mod exchange;
 mod folding;
 mod history;
@@ -52,6 +53,7 @@ mod verify;
 #[doc(hidden)]
 pub mod testing;
 
+pub use backup::{RebuildReport, SLICE_BYTES, Slice, rebuild};
 pub use error::{Code, Conflict, Error, ErrorKind, Place, Result, code};
 pub use exchange::{
     CsvTypes, EventSource, FieldAnalysis, HistoryExport, ImportAnalysis, ImportComparison,

@@ -283,6 +283,14 @@ codes! {
         "a field can't get its new name",
         "The record has a field of that name already, or what the field would stand in is no object.",
         "choose another name, or leave the field that is in the way out with --drop-field" }
+    SLICE_DAMAGED = Code { id: "AF0068", Corrupt,
+        "a slice of a journal is damaged",
+        "Its bytes are not those that were taken out of the store: something was changed, cut off or added since. Nothing was made of it.",
+        "take another copy of the slice, or take it out of the store again" }
+    SLICE_CHAIN = Code { id: "AF0069", Corrupt,
+        "slices of a journal do not continue one another",
+        "One is missing, stands in the wrong place, or was taken from another store. A store is built from slices in their order, from LSN 1 on.",
+        "give all slices of one store, in the order of their transactions" }
     FOLD_TOO_LARGE = Code { id: "AF0075", Invalid,
         "the live records are too many to fold history away",
         "What is live at the end of the history that is given up is written into one file, of at most 4 GiB.",

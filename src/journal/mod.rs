@@ -12,7 +12,8 @@
 //!
 //! Reading order: [`segment`] and [`table`] (what is open), [`writer`], [`prepare`] and [`seal`]
 //! (growing), [`sync`] and [`beacon`] (durability), [`reader`] and [`index`] (finding), [`scan`],
-//! [`cut`] and [`recover`] (opening), [`follow`] (reading beside a writer).
+//! [`cut`] and [`recover`] (opening), [`follow`] (reading beside a writer), [`rewrite`] (segments
+//! of a copy).
 
 pub(crate) mod beacon;
 mod bell;
@@ -25,6 +26,7 @@ mod models;
 pub(crate) mod prepare;
 pub(crate) mod reader;
 pub(crate) mod recover;
+pub(crate) mod rewrite;
 pub(crate) mod scan;
 pub(crate) mod seal;
 pub(crate) mod segment;
@@ -70,6 +72,9 @@ pub(crate) struct Journal {
     table: GrowingTable<Segment>,
     /// The base, if the journal begins with one.
     base: OnceLock<Base>,
+    /// Whether another process was writing when it was opened: then not all that was found need be
+    /// durable.
+    beside_writer: bool,
     /// Only a journal that is being written has one.
     beacon: OnceLock<Beacon>,
 }
@@ -83,8 +88,19 @@ impl Journal {
             sync: SyncQueue::new(tail),
             table: GrowingTable::new(),
             base: OnceLock::new(),
+            beside_writer: false,
             beacon: OnceLock::new(),
         }
+    }
+
+    /// A journal that is only read, perhaps beside a writer.
+    fn opened_for_reading(
+        mould: Mould,
+        clock: Arc<dyn Clock>,
+        tail: Tail,
+        beside_writer: bool,
+    ) -> Self {
+        Self { beside_writer, ..Self::new(mould, clock, tail) }
     }
 
     pub(crate) fn add(&self, segment: Segment) -> Result<()> {

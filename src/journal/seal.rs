@@ -12,8 +12,10 @@ use crate::sys::watch::{Vanished, watch};
 #[derive(Debug)]
 pub(crate) struct Sealing<'a> {
     pub(crate) seed: u32,
-    /// All bytes of the segment up to the seal.
-    pub(crate) bytes: &'a [u8],
+    /// BLAKE3 of all bytes of the segment up to the seal.
+    pub(crate) hash: blake3::Hash,
+    /// Where the seal begins.
+    pub(crate) end: u32,
     pub(crate) tail: &'a Tail,
     pub(crate) table: Vec<TableEntry>,
     pub(crate) changes: u64,
@@ -21,11 +23,11 @@ pub(crate) struct Sealing<'a> {
 }
 
 impl Sealing<'_> {
-    /// The seal and the bytes of its frame, which belong right behind `bytes`.
+    /// The seal and the bytes of its frame, which belong at `end`.
     pub(crate) fn build(self) -> (Seal, Vec<u8>) {
         let first = self.table.first().copied();
         let seal = Seal {
-            segment_hash: *blake3::hash(self.bytes).as_bytes(),
+            segment_hash: *self.hash.as_bytes(),
             previous_chain: self.previous_chain,
             first_lsn: first.map_or(crate::lsn::Lsn::ZERO, |entry| entry.lsn),
             last_lsn: self.tail.lsn,
@@ -34,7 +36,7 @@ impl Sealing<'_> {
             changes: self.changes,
             table: self.table,
         };
-        let frame = seal_frame(&seal, offset_u32(self.bytes.len()), self.tail, self.seed);
+        let frame = seal_frame(&seal, self.end, self.tail, self.seed);
         (seal, frame)
     }
 }
@@ -68,9 +70,9 @@ pub(crate) fn finish(
     let end = map.map().published();
     let build = || {
         let table = segment.table();
-        let bytes = segment.map.load(0, end).unwrap_or_default();
-        let (seed, previous_chain) = (segment.seed(), chain.hash);
-        Sealing { seed, bytes, tail, table, changes, previous_chain }.build()
+        let hash = blake3::hash(segment.map.load(0, end).unwrap_or_default());
+        let (seed, end, previous_chain) = (segment.seed(), offset_u32(end), chain.hash);
+        Sealing { seed, hash, end, tail, table, changes, previous_chain }.build()
     };
     let (seal, frame) = watch(segment.map.span(), build).map_err(|Vanished| segment.vanished(0))?;
     if end + frame.len() > map.map().length() {

@@ -8,7 +8,7 @@ use crate::format::change::{self, Change};
 use crate::format::cursor::Malformed;
 use crate::format::frame::{Frame, FrameHeader, HEADER_BYTES, LazyHeader};
 use crate::format::image::Image;
-use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
+use crate::format::seal::{self, Seal, TableEntry};
 use crate::format::segment::{Content, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
@@ -215,11 +215,7 @@ impl Segment {
 
     /// Adds a transaction to the sparse table if it begins a new stretch.
     pub(crate) fn note(&self, entry: TableEntry) {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let stretch = |offset: u32| u64::from(offset) / TABLE_STRIDE;
-        if table.last().is_none_or(|last| stretch(last.offset) < stretch(entry.offset)) {
-            table.push(entry);
-        }
+        seal::note(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner), entry);
     }
 
     /// The sparse table: of the seal, or as far as the segment is written.

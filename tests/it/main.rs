@@ -56,6 +56,8 @@ mod repair;
 mod search;
 /// The command `shell`.
 mod shell;
+/// Slices of a journal, and stores built from them.
+mod slices;
 /// Async: commits, subscriptions.
 mod subscribe;
 /// Bytes that go away under an open store.
