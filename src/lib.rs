@@ -10,6 +10,7 @@
 //!   [`Store::blame`]: what was done. [`Store::search`], [`Store::bisect`]: when.
 //! * [`Store::undo`], [`Store::restore`]: taking changes back, each [planned](Plan) first.
 //! * [`fold`]: giving up the oldest history.
+//! * [`Slice`], [`rebuild()`]: parts of a journal as bytes, and a store made of them.
 //! * [`Store::restore_into`]: a store as it was. [`verify()`]: whether it is sound. [`doctor()`]:
 //!   why it can't be used well.
 //! * [`Projection`] and [`Runner`]: read models of your own.

@@ -3,6 +3,8 @@
 
 mod rebuild;
 mod slice;
+#[cfg(test)]
+mod tests;
 
 pub use rebuild::{RebuildReport, rebuild};
 #[cfg(any(test, feature = "testing"))]

@@ -170,3 +170,13 @@ fn a_damaged_journal_gives_no_slice() {
     assert_eq!(error.place().path.as_deref(), Some(&*path));
     assert!(error.place().lsn.is_some());
 }
+
+#[test]
+fn damage_with_right_checksums_makes_a_whole_store_or_none() {
+    let mut random = Random(number("AFTERIMAGE_SLICE_FIRST", 1));
+    for _ in 0..number("AFTERIMAGE_SLICE_MUTATIONS", 3000) / 10 {
+        let length = 2 + random.below(24);
+        let input: Vec<u8> = (0..length).map(|_| random.below(256).to_le_bytes()[0]).collect();
+        afterimage::testing::fuzz::slice_decode(&input);
+    }
+}
