@@ -40,6 +40,8 @@ mod state;
 
 mod store;
 
+#[cfg(feature = "backup")]
+pub mod backup;
 mod exchange;
 mod history;
 mod projection;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library and their layers. A module imports only from lower layers; modules of the
 /// same layer do not know each other, except those of layer 0, which are plain data.
-const LAYERS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 17] = [
     ("error", 0),
     ("lsn", 0),
     ("time", 0),
@@ -24,7 +24,8 @@ const LAYERS: [(&str, u8); 16] = [
     ("history", 6),
     ("verify", 6),
     ("recovery", 7),
-    ("testing", 8),
+    ("backup", 8),
+    ("testing", 9),
 ];
 
 const CODE_LINES_MAX: usize = 500;
