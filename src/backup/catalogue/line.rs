@@ -107,11 +107,12 @@ pub(super) fn draw(
     }
     let all = all.chains();
     let mut chains = kept.clone().chains();
-    for start in starts(backups) {
+    let mut names = kept.names();
+    // The newest first: what leads to it leads past most of the others.
+    for start in starts(backups).into_iter().rev() {
         if chains.windows().contains(start) {
             continue;
         }
-        let names = kept.names();
         let way = all.cheapest(start, |piece| {
             let (name, bytes) = match piece {
                 Piece::Slice(slice) => (slice.name(), slice.bytes),
@@ -121,6 +122,7 @@ pub(super) fn draw(
             if names.contains(&name) { 0 } else { bytes }
         });
         if let Some(way) = way {
+            names.extend(way.objects());
             kept.slices.extend(way.slices);
             kept.bases.extend(way.base);
             chains = kept.clone().chains();
@@ -128,7 +130,7 @@ pub(super) fn draw(
     }
     let whole = backups.iter().filter(|backup| !backup.is_deleted()).map(|b| &b.manifest);
     let newest = whole.map(|manifest| (manifest.last_lsn, manifest.started)).max();
-    (Line { chains, newest }, kept.names())
+    (Line { chains, newest }, names)
 }
 
 /// The moments just before those that backups promise, in order.
