@@ -7,7 +7,7 @@
 
 mod line;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -135,13 +135,13 @@ pub struct Catalogue {
     lines: BTreeMap<u32, Line>,
     needed: BTreeSet<ObjectName>,
     unreferenced: Vec<ObjectName>,
-    unreadable: Vec<Label>,
+    unreadable: Vec<ObjectName>,
     strange: Vec<Listed>,
 }
 
 impl Catalogue {
-    /// What these objects, manifests and marks say. Manifests that are listed and not given are
-    /// taken as unreadable.
+    /// What these objects, manifests and marks say. Manifests and marks that are listed and
+    /// not given are taken as unreadable.
     ///
     /// # Errors
     /// `Corrupt` if a manifest is of another store or one label has two.
@@ -160,7 +160,7 @@ impl Catalogue {
             }
         }
         let backups = gather(store, &objects, manifests, marks)?;
-        let unreadable = unreadable(&objects, &backups);
+        let unreadable = unreadable(&objects, &backups, marks);
         let mut catalogue = Self {
             store,
             objects,
@@ -203,6 +203,18 @@ impl Catalogue {
             .ok_or_else(|| Error::new(&code::NO_SUCH_BACKUP, format!("there is no backup {label}")))
     }
 
+    /// Whether a backup may not have this label, because one has it, or had it and has left marks.
+    #[must_use]
+    pub fn has_label(&self, label: &Label) -> bool {
+        self.backups.iter().any(|backup| backup.manifest.label == *label)
+            || self.objects.keys().any(|name| match name {
+                ObjectName::Manifest(other) | ObjectName::Mark { label: other, .. } => {
+                    other == label
+                }
+                ObjectName::Slice { .. } | ObjectName::Base { .. } | ObjectName::Lease(_) => false,
+            })
+    }
+
     /// The newest backup that can be restored.
     #[must_use]
     pub fn latest(&self) -> Option<&Backup> {
@@ -239,9 +251,10 @@ impl Catalogue {
         &self.unreferenced
     }
 
-    /// Backups whose manifest is there but was not given, since it could not be read.
+    /// Manifests, and marks of backups, that are there but were not given, since they could not be
+    /// read.
     #[must_use]
-    pub fn unreadable(&self) -> &[Label] {
+    pub fn unreadable(&self) -> &[ObjectName] {
         &self.unreadable
     }
 
@@ -251,10 +264,10 @@ impl Catalogue {
         &self.strange
     }
 
-    /// The same repository after these objects are gone and these backups deleted.
+    /// The same repository without these objects, its backups deleted since then, or not at all.
     pub(super) fn after(
         &self,
-        deleted: &BTreeMap<Label, Timestamp>,
+        deleted: impl Fn(&Backup) -> Option<Timestamp>,
         gone: &BTreeSet<ObjectName>,
     ) -> Self {
         let mut objects = self.objects.clone();
@@ -262,9 +275,7 @@ impl Catalogue {
         let mut backups = self.backups.clone();
         backups.retain(|backup| !gone.contains(&manifest_name(backup)));
         for backup in &mut backups {
-            if let Some(at) = deleted.get(&backup.manifest.label) {
-                backup.standing.deleted = backup.standing.deleted.or(Some(*at));
-            }
+            backup.standing.deleted = deleted(backup);
             backup.state = own_state(&backup.manifest, &backup.standing, &objects);
         }
         let mut after = Self {
@@ -369,15 +380,20 @@ fn own_state(
     }
 }
 
-fn unreadable(objects: &BTreeMap<ObjectName, Listed>, backups: &[Backup]) -> Vec<Label> {
-    let read: BTreeSet<&Label> = backups.iter().map(|backup| &backup.manifest.label).collect();
-    let mut unreadable = Vec::new();
-    for name in objects.keys() {
-        if let ObjectName::Manifest(label) = name
-            && !read.contains(label)
-        {
-            unreadable.push(label.clone());
+fn unreadable(
+    objects: &BTreeMap<ObjectName, Listed>,
+    backups: &[Backup],
+    marks: &[Mark],
+) -> Vec<ObjectName> {
+    let mut read: BTreeSet<ObjectName> = backups.iter().map(manifest_name).collect();
+    read.extend(marks.iter().map(Mark::name));
+    let words = objects.keys().filter(|name| match name {
+        ObjectName::Manifest(_) => true,
+        // What is left of a backup that is gone says nothing any more.
+        ObjectName::Mark { label, .. } => {
+            objects.contains_key(&ObjectName::Manifest(label.clone()))
         }
-    }
-    unreadable
+        ObjectName::Slice { .. } | ObjectName::Base { .. } | ObjectName::Lease(_) => false,
+    });
+    words.filter(|name| !read.contains(*name)).cloned().collect()
 }

@@ -6,7 +6,7 @@
 mod label;
 mod mark;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -202,8 +202,8 @@ fn refuse_unsound(catalogue: &Catalogue, facts: &Circumstances<'_>) -> Result<()
         return Err(refused(format!("the last verification, at {at}, failed: {what}")));
     }
     // What it needs is not known, so nothing can be said to be needed by nobody.
-    if let Some(label) = catalogue.unreadable().first() {
-        return Err(refused(format!("the manifest of the backup {label} can't be read")));
+    if let Some(name) = catalogue.unreadable().first() {
+        return Err(refused(format!("{name} can't be read")));
     }
     Ok(())
 }
@@ -311,11 +311,15 @@ fn finish(
 ) -> Result<RetentionPlan> {
     let delete: Vec<Label> =
         backups.iter().filter(|judged| !judged.keep).map(|judged| judged.label.clone()).collect();
-    let marks = delete.iter().map(|label| (label.clone(), facts.now)).collect();
-    let marked = catalogue.after(&marks, &BTreeSet::new());
+    let named: BTreeSet<&Label> = delete.iter().collect();
+    let deleted = |backup: &Backup| {
+        let now = named.contains(&backup.manifest.label).then_some(facts.now);
+        backup.standing.deleted.or(now)
+    };
+    let marked = catalogue.after(deleted, &BTreeSet::new());
     let (sweep, leased) = swept(&marked, facts);
     let gone = sweep.iter().cloned().collect();
-    let after = marked.after(&BTreeMap::new(), &gone);
+    let after = marked.after(|backup| backup.standing.deleted, &gone);
     let plan = RetentionPlan {
         backups,
         delete,
@@ -332,16 +336,16 @@ fn finish(
 
 /// The objects to delete, in the order in which to do so, and how many only leases keep.
 fn swept(marked: &Catalogue, facts: &Circumstances<'_>) -> (Vec<ObjectName>, u64) {
-    // What a backup names that can still be taken back stays with it.
-    let in_grace: BTreeSet<ObjectName> = marked
-        .backups()
-        .iter()
-        .filter(|backup| backup.standing.deleted.is_some_and(|at| !facts.grace_is_over(at)))
-        .flat_map(|backup| backup.manifest.objects().map(|(name, _)| name))
-        .collect();
+    // What can still be taken back keeps all that it would need then: its own objects, and those
+    // of others that lead to them.
+    let taken_back = marked.after(
+        |backup| backup.standing.deleted.filter(|at| facts.grace_is_over(*at)),
+        &BTreeSet::new(),
+    );
+    let unneeded_then = unneeded(&taken_back);
     let written = |name: &ObjectName| marked.objects().get(name).map(|object| object.modified);
     let due = |name: &&ObjectName| {
-        !in_grace.contains(*name) && written(name).is_some_and(|at| facts.grace_is_over(at))
+        unneeded_then.contains(*name) && written(name).is_some_and(|at| facts.grace_is_over(at))
     };
     let candidates = unneeded(marked);
     let (kept, mut gone): (BTreeSet<_>, BTreeSet<_>) =
