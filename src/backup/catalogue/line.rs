@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 pub struct Line {
     chains: Chains,
     /// The newest moment that is known, and until when nothing was committed after it.
-    newest: Option<(Lsn, Timestamp)>,
+    known_until: Option<(Lsn, Timestamp)>,
 }
 
 /// The last transaction that committed at or before a time.
@@ -39,6 +39,13 @@ impl Line {
         self.chains.windows()
     }
 
+    /// The newest moment that can be restored. An incremental backup has to follow this one, so
+    /// that something leads to it.
+    #[must_use]
+    pub fn newest(&self) -> Option<Lsn> {
+        self.windows().as_slice().last().map(|window| window.to)
+    }
+
     /// The cheapest way to this moment.
     ///
     /// # Errors
@@ -60,7 +67,8 @@ impl Line {
         })?;
         let reachable = match found {
             TimeMoment::At(lsn) => self.windows().contains(lsn),
-            TimeMoment::Within(slice) => self.windows().covers(slice.first, slice.last),
+            // Its last transaction committed later.
+            TimeMoment::Within(slice) => self.windows().touches(slice.first, slice.last.previous()),
         };
         match found {
             TimeMoment::At(lsn) if !reachable => Err(self.chains.outside(lsn)),
@@ -81,7 +89,7 @@ impl Line {
         let before = known.filter(|(_, at)| *at <= time).map(|(lsn, _)| lsn).max()?;
         // The one after it must be known to be later, else it may have committed by then too.
         let next = slices.iter().any(|s| s.first == before.next() && s.first_time > time);
-        let newest = self.newest.is_some_and(|(lsn, until)| lsn == before && time <= until);
+        let newest = self.known_until.is_some_and(|(lsn, until)| lsn == before && time <= until);
         (next || newest).then_some(TimeMoment::At(before))
     }
 }
@@ -129,8 +137,8 @@ pub(super) fn draw(
         }
     }
     let whole = backups.iter().filter(|backup| !backup.is_deleted()).map(|b| &b.manifest);
-    let newest = whole.map(|manifest| (manifest.last_lsn, manifest.started)).max();
-    (Line { chains, newest }, names)
+    let known_until = whole.map(|manifest| (manifest.last_lsn, manifest.started)).max();
+    (Line { chains, known_until }, names)
 }
 
 /// The moments just before those that backups promise, in order.

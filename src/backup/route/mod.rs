@@ -75,6 +75,13 @@ impl Windows {
         behind.checked_sub(1).and_then(|index| self.0.get(index)).is_some_and(|w| to <= w.to)
     }
 
+    /// Whether any moment from `from` up to and including `to` is in them.
+    #[must_use]
+    pub fn touches(&self, from: Lsn, to: Lsn) -> bool {
+        let behind = self.0.partition_point(|window| window.from <= to);
+        behind.checked_sub(1).and_then(|index| self.0.get(index)).is_some_and(|w| from <= w.to)
+    }
+
     /// The moments that are in these windows and not in the others.
     #[must_use]
     pub fn without(&self, others: &Self) -> Self {

@@ -156,6 +156,12 @@ proptest! {
             prop_assert_eq!(set(&a).contains(Lsn::new(n)), holds(&a, n));
             prop_assert_eq!(left.contains(Lsn::new(n)), holds(&a, n) && !holds(&b, n), "{}", n);
         }
+        for (from, more) in &b {
+            let any = (*from..=from + more).any(|n| holds(&a, n));
+            let all = (*from..=from + more).all(|n| holds(&a, n));
+            prop_assert_eq!(set(&a).touches(Lsn::new(*from), Lsn::new(from + more)), any);
+            prop_assert_eq!(set(&a).covers(Lsn::new(*from), Lsn::new(from + more)), all);
+        }
         prop_assert_eq!(left.clone(), Windows::of(left.as_slice().iter().copied()));
     }
 }
