@@ -73,7 +73,7 @@ impl Line {
         match found {
             TimeMoment::At(lsn) if !reachable => Err(self.chains.outside(lsn)),
             TimeMoment::Within(slice) if !reachable => Err(self.chains.outside(slice.first)),
-            _ => Ok(found),
+            TimeMoment::At(_) | TimeMoment::Within(_) => Ok(found),
         }
     }
 

@@ -70,7 +70,7 @@ impl Mark {
             number: self.number,
             ts_us: self.at.as_micros(),
             actor: self.actor.clone(),
-            mark: self.kind.clone(),
+            kind: self.kind.clone(),
         })
     }
 
@@ -88,7 +88,7 @@ impl Mark {
             number,
             at: Timestamp::from_micros(stored.ts_us),
             actor: stored.actor,
-            kind: stored.mark,
+            kind: stored.kind,
         };
         mark.check()?;
         Ok(mark)

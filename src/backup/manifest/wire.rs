@@ -75,7 +75,8 @@ pub(super) struct Mark {
     pub(super) ts_us: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) actor: Option<String>,
-    pub(super) mark: MarkKind,
+    #[serde(rename = "mark")]
+    pub(super) kind: MarkKind,
 }
 
 pub(super) fn encode(document: &impl Serialize) -> Result<Vec<u8>> {

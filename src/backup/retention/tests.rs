@@ -9,7 +9,7 @@ use super::plan::{Circumstances, LastVerify, Lease, RetentionPlan, plan_deletion
 use super::policy::{Count, Period, Policy, Retention, Rule, Unit};
 use super::rules::{Candidate, Reason, judge};
 use crate::backup::catalogue::tests::listed;
-use crate::backup::catalogue::{Catalogue, Listed};
+use crate::backup::catalogue::{Backup, Catalogue, Line, Listed};
 use crate::backup::manifest::tests::{STORE, at, base, manifest, slice};
 use crate::backup::manifest::{BackupKind, Label, Manifest, Mark, MarkKind};
 use crate::backup::object::ObjectName;
@@ -74,7 +74,7 @@ fn a_hundred_years_as_in_the_documentation_of_restic() {
         [7, 5, 12, 75]
     );
     let only = |unit| reasons.iter().filter(|r| **r == [Reason::Newest(unit)]).count();
-    // The last day, 2019-12-31, is a Tuesday: of the five weeks the newest two end within the seven days.
+    // The last day, 2019-12-31, is a Tuesday: the newest two of the five weeks are in the seven days.
     assert_eq!(only(Unit::Weekly), 3);
     assert!([11, 12].contains(&only(Unit::Monthly)) && [74, 75].contains(&only(Unit::Yearly)));
     // The same with durations.
@@ -155,7 +155,9 @@ fn tags_are_annotations_with_commas_as_and_and_repeats_as_or() {
     tag(&mut backups[2], "audit", "");
     let keep = |lists: &[&str]| {
         let mut policy = Policy::default();
-        lists.iter().for_each(|list| policy.keep_tag(list).unwrap());
+        for list in lists {
+            policy.keep_tag(list).unwrap();
+        }
         kept(&policy, &backups)
     };
     assert_eq!(keep(&["release"]), [0, 1]);
@@ -313,7 +315,7 @@ impl Repository {
     fn backup(&mut self, seconds: i64, more: u64, has_base: bool, kind: BackupKind) {
         // An incremental backup follows what can be restored.
         let catalogue = self.catalogue();
-        let newest = catalogue.line(1).and_then(|line| line.newest()).map_or(0, Lsn::get);
+        let newest = catalogue.line(1).and_then(Line::newest).map_or(0, Lsn::get);
         let (first, last) = (newest + 1, self.head + more);
         let base = has_base.then(|| base(last, last * 2));
         let mut manifest = manifest(seconds, vec![slice(first, last)], base);
@@ -587,7 +589,7 @@ proptest! {
     }
 
     /// Backups, passes that are cut short, deletions, pins, in any order: after each of them every
-    /// kept backup can be restored, what was promised is there, and in the end nothing is left over.
+    /// kept backup can be restored, what was promised is there, and in the end nothing is left.
     #[test]
     fn passes_never_take_what_a_kept_backup_needs(
         steps in prop::collection::vec((0u8..10, 1u64..6, 0usize..12, 1i64..40), 1..30),
@@ -610,7 +612,8 @@ proptest! {
                     continue;
                 }
                 (4, Some(label)) => {
-                    repository.say(label, now, if more == 1 { MarkKind::Pin } else { MarkKind::Unpin });
+                    let kind = if more == 1 { MarkKind::Pin } else { MarkKind::Unpin };
+                    repository.say(label, now, kind);
                     continue;
                 }
                 (5, Some(label)) => plan_deletion(&before, &[label.clone()].into(), &facts(now)),
@@ -638,16 +641,17 @@ proptest! {
         }
         // Long after, two passes leave nothing but what is needed.
         for later in [1000, 2000, 3000] {
-            let plan = plan_retention(&repository.catalogue(), &Retention::default(), &facts(now + later * HOUR));
-            if let Ok(plan) = plan {
-                repository.carry_out(&plan, now + later * HOUR, usize::MAX);
+            let then = now + later * HOUR;
+            let keep = Retention::default();
+            if let Ok(plan) = plan_retention(&repository.catalogue(), &keep, &facts(then)) {
+                repository.carry_out(&plan, then, usize::MAX);
             }
         }
         let end = repository.catalogue();
         for name in end.objects().keys().filter(|name| name.is_content()) {
             prop_assert!(end.needed().contains(name), "{name} is left over");
         }
-        prop_assert!(end.backups().iter().any(|backup| backup.is_complete()));
+        prop_assert!(end.backups().iter().any(Backup::is_complete));
     }
 }
 

@@ -89,9 +89,9 @@ fn brute_force(slices: &[SliceRef], bases: &[BaseRef]) -> Vec<Option<u64>> {
             let last = usize::try_from(slice.last.get()).unwrap();
             for from in first - 1..last {
                 let Some(cost) = best[from] else { continue };
-                for to in from + 1..=last {
-                    let cost = cost + slice.bytes;
-                    best[to] = Some(best[to].map_or(cost, |known| known.min(cost)));
+                let cost = cost + slice.bytes;
+                for reached in &mut best[from + 1..=last] {
+                    *reached = Some(reached.map_or(cost, |known| known.min(cost)));
                 }
             }
         }

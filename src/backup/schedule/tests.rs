@@ -204,7 +204,8 @@ proptest! {
         start in 1_700_000_000i64..1_900_000_000, minute in 0u8..60, hour in 0u8..24, daily: bool,
     ) {
         let zone = berlin();
-        let text = if daily { format!("daily at {hour}:{minute:02}") } else { format!("{minute} * * * *") };
+        let hourly = format!("{minute} * * * *");
+        let text = if daily { format!("daily at {hour}:{minute:02}") } else { hourly };
         let schedule = schedule(&text);
         let start = Timestamp::from_micros(start * 1_000_000);
         let next = schedule.next_after(start, &zone).unwrap().unwrap();
