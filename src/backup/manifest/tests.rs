@@ -261,7 +261,9 @@ fn of_marks_that_contradict_the_newest_counts() {
 proptest! {
     #[test]
     fn any_bytes_are_a_manifest_or_a_typed_error(
-        place in 0usize..800, length in 0usize..8, with in proptest::collection::vec(any::<u8>(), 0..8),
+        place in 0usize..800,
+        length in 0usize..8,
+        with in proptest::collection::vec(any::<u8>(), 0..8),
     ) {
         let mut bytes = sample().encode().unwrap();
         let place = place.min(bytes.len());

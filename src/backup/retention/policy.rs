@@ -100,7 +100,7 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || {
             invalid(format!(
-                "`{}` is no period; write years, months, days and hours as in 2y5m7d3h, a week as 7d",
+                "`{}` is no period; write years, months, days, hours as in 2y5m7d3h, a week as 7d",
                 shown(text)
             ))
         };

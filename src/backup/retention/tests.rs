@@ -74,7 +74,7 @@ fn a_hundred_years_as_in_the_documentation_of_restic() {
         [7, 5, 12, 75]
     );
     let only = |unit| reasons.iter().filter(|r| **r == [Reason::Newest(unit)]).count();
-    // The last day, 2019-12-31, is a Tuesday: the newest two of the five weeks are in the seven days.
+    // The last day, 2019-12-31, is a Tuesday: two of the five weeks are in the seven days.
     assert_eq!(only(Unit::Weekly), 3);
     assert!([11, 12].contains(&only(Unit::Monthly)) && [74, 75].contains(&only(Unit::Yearly)));
     // The same with durations.
