@@ -26,6 +26,7 @@
 //!
 //! `bincode` and `rkyv` bring the codecs of these names, `tokio` the async methods, `jq` filters,
 //! `cli` the command line. All are on by default; without them the crate is a lean library.
+//! `backup`, which is not, brings the module of that name.
 
 mod error;
 mod lsn;
@@ -42,7 +43,7 @@ mod state;
 
 mod store;
 
-mod backup;
+pub mod backup;
 mod exchange;
 mod folding;
 mod history;

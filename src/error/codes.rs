@@ -291,6 +291,22 @@ codes! {
         "slices of a journal do not continue one another",
         "One is missing, stands in the wrong place, or was taken from another store. A store is built from slices in their order, from LSN 1 on.",
         "give all slices of one store, in the order of their transactions" }
+    BACKUP_DAMAGED = Code { id: "AF0071", Corrupt,
+        "the manifest of a backup is damaged",
+        "It does not parse, is over its limits, is not the one of its label, or its parts do not fit together.",
+        "`afterimage backup verify --all` says what of the repository is sound; other backups are not touched by that" }
+    NO_SUCH_BACKUP = Code { id: "AF0072", NotFound,
+        "no such backup",
+        "No backup of this label is in the repository, or it is deleted.",
+        "list them with `afterimage backup list`" }
+    RETENTION_REFUSED = Code { id: "AF0073", Conflict,
+        "backups are not removed",
+        "What was asked for would remove the last backup or one that is pinned, or the repository is not known to be sound.",
+        "see the message; keep more, unpin the backup, or verify the repository first" }
+    INVALID_SCHEDULE = Code { id: "AF0074", Invalid,
+        "the schedule is not understood",
+        "A schedule is a cron expression of five fields, or words such as `every 5 minutes` or `daily at 03:00`.",
+        "write for example `every 5 minutes`, `every hour`, `daily at 03:00`, `weekly on sunday at 04:30` or `0 3 * * 1-5`" }
     FOLD_TOO_LARGE = Code { id: "AF0075", Invalid,
         "the live records are too many to fold history away",
         "What is live at the end of the history that is given up is written into one file, of at most 4 GiB.",
