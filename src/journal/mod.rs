@@ -12,8 +12,8 @@
 //!
 //! Reading order: [`segment`] and [`table`] (what is open), [`writer`], [`prepare`] and [`seal`]
 //! (growing), [`sync`] and [`beacon`] (durability), [`reader`] and [`index`] (finding), [`scan`],
-//! [`cut`] and [`recover`] (opening), [`follow`] (reading beside a writer), [`rewrite`] (segments of
-//! a copy).
+//! [`cut`] and [`recover`] (opening), [`follow`] (reading beside a writer), [`rewrite`] (segments
+//! of a copy).
 
 pub(crate) mod beacon;
 mod bell;
