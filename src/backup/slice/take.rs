@@ -1,5 +1,6 @@
 //! Taking a slice out of a store that is open, perhaps beside its writer: through the files, of
-//! which what is durable never changes, so no lock is needed and no page of a map is touched.
+//! which what is durable never changes, so no lock is needed. The map serves to find the two ends;
+//! reading all of it there would fill the page tables of the process.
 
 use super::Slice;
 use crate::error::{Error, Result, code};
