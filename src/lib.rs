@@ -25,8 +25,8 @@
 //! # Features
 //!
 //! `bincode` and `rkyv` bring the codecs of these names, `tokio` the async methods, `jq` filters,
-//! `cli` the command line. All are on by default; without them the crate is a lean library.
-//! `backup`, which is not, brings the module of that name.
+//! `backup` what a repository of backups is made of, `cli` the command line. All are on by default;
+//! without them the crate is a lean library.
 
 mod error;
 mod lsn;
