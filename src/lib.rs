@@ -9,6 +9,8 @@
 //! * [`Store::history`], [`Store::transactions`], [`Store::log`], [`Store::diff`],
 //!   [`Store::blame`]: what was done. [`Store::search`], [`Store::bisect`]: when.
 //! * [`Store::undo`], [`Store::restore`]: taking changes back, each [planned](Plan) first.
+//! * [`fold`]: giving up the oldest history.
+//! * [`Slice`], [`rebuild()`]: parts of a journal as bytes, and a store made of them.
 //! * [`Store::restore_into`]: a store as it was. [`verify()`]: whether it is sound. [`doctor()`]:
 //!   why it can't be used well.
 //! * [`Projection`] and [`Runner`]: read models of your own.
@@ -24,8 +26,9 @@
 //! # Features
 //!
 //! `bincode` and `rkyv` bring the codecs of these names, `tokio` the async methods, `jq` filters,
-//! `backup` repositories for backups, `cloud` those on object stores, `cli` the command line. All
-//! are on by default; without them the crate is a lean library.
+//! `backup` what backups are made of and where they are kept, `cli` the command line. All are on by
+//! default; without them the crate is a lean library. `cloud`, which is not, adds repositories on
+//! object stores.
 
 mod error;
 mod lsn;
@@ -42,14 +45,14 @@ mod state;
 
 mod store;
 
+pub mod backup;
 mod exchange;
+mod folding;
 mod history;
 mod projection;
 mod recovery;
 mod verify;
 
-#[cfg(feature = "backup")]
-mod backup;
 
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
@@ -60,6 +63,7 @@ pub use backup::repository::{
     Folder, KEYS_MAX, Listing, PARALLEL_MAX, PassphraseCost, Repository, RepositoryKey,
     SECRET_BYTES_MAX, Secret, Stored,
 };
+pub use backup::{RebuildReport, SLICE_BYTES, Slice, rebuild};
 pub use error::{Code, Conflict, Error, ErrorKind, Place, Result, code};
 pub use exchange::{
     CsvTypes, EventSource, FieldAnalysis, HistoryExport, ImportAnalysis, ImportComparison,
@@ -69,6 +73,7 @@ pub use exchange::{
 };
 #[cfg(feature = "jq")]
 pub use filter::Filter;
+pub use folding::{FoldPlan, FoldReport, Keep, fold};
 pub use format::FORMAT_VERSION;
 pub use format::digest::StateDigest;
 #[cfg(feature = "backup")]

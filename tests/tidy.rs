@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the library and their layers. A module imports only from lower layers; modules of the
 /// same layer do not know each other, except those of layer 0, which are plain data.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 18] = [
     ("error", 0),
     ("lsn", 0),
     ("time", 0),
@@ -23,6 +23,7 @@ const LAYERS: [(&str, u8); 17] = [
     ("exchange", 6),
     ("history", 6),
     ("verify", 6),
+    ("folding", 7),
     ("recovery", 7),
     ("backup", 8),
     ("testing", 9),

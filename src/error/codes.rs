@@ -315,4 +315,36 @@ codes! {
         "the key or passphrase can't be taken from there",
         "It is missing, empty, too long, not of the form it should have, or in a file that others may read.",
         "a key file holds 64 hexadecimal digits; `chmod 600` keeps it to its owner" }
+    SLICE_DAMAGED = Code { id: "AF0068", Corrupt,
+        "a slice of a journal is damaged",
+        "Its bytes are not those that were taken out of the store: something was changed, cut off or added since. Nothing was made of it.",
+        "take another copy of the slice, or take it out of the store again" }
+    SLICE_CHAIN = Code { id: "AF0069", Corrupt,
+        "slices of a journal do not continue one another",
+        "One is missing, stands in the wrong place, or was taken from another store. A store is built from slices in their order, from LSN 1 on.",
+        "give all slices of one store, in the order of their transactions" }
+    BACKUP_DAMAGED = Code { id: "AF0071", Corrupt,
+        "the manifest of a backup is damaged",
+        "It does not parse, is over its limits, is not the one of its label, or its parts do not fit together.",
+        "`afterimage backup verify --all` says what of the repository is sound; other backups are not touched by that" }
+    NO_SUCH_BACKUP = Code { id: "AF0072", NotFound,
+        "no such backup",
+        "No backup of this label is in the repository, or it is deleted.",
+        "list them with `afterimage backup list`" }
+    RETENTION_REFUSED = Code { id: "AF0073", Conflict,
+        "backups are not removed",
+        "What was asked for would remove the last backup or one that is pinned, or the repository is not known to be sound.",
+        "see the message; keep more, unpin the backup, or verify the repository first" }
+    INVALID_SCHEDULE = Code { id: "AF0074", Invalid,
+        "the schedule is not understood",
+        "A schedule is a cron expression of five fields, or words such as `every 5 minutes` or `daily at 03:00`.",
+        "write for example `every 5 minutes`, `every hour`, `daily at 03:00`, `weekly on sunday at 04:30` or `0 3 * * 1-5`" }
+    FOLD_TOO_LARGE = Code { id: "AF0075", Invalid,
+        "the live records are too many to fold history away",
+        "What is live at the end of the history that is given up is written into one file, of at most 4 GiB.",
+        "keep the history, or divide the store" }
+    REPAIR_OF_FOLDED = Code { id: "AF0076", Invalid,
+        "a store whose history was folded away can't be repaired",
+        "Repair makes a store anew from its transactions, and those that were folded away are not there any more.",
+        "restore it from a backup; `--salvage` reads what stands before the damage" }
 }

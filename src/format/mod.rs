@@ -9,7 +9,8 @@
 //!
 //! Reading order: [`image`] and [`metadata`] (what users store), [`change`] and [`frame`] (a
 //! transaction), [`segment`] and [`seal`] (a journal file), [`control`], [`store_header`],
-//! [`checkpoint`], and [`names`] (every file name); for backups `envelope` and `object_name`.
+//! [`checkpoint`], [`slice`] (a part of a journal outside of its store), and [`names`] (every file
+//! name); for backups `envelope` and `object_name`.
 
 pub(crate) mod block;
 pub(crate) mod change;
@@ -27,6 +28,7 @@ pub(crate) mod names;
 pub(crate) mod object_name;
 pub(crate) mod seal;
 pub(crate) mod segment;
+pub(crate) mod slice;
 pub(crate) mod store_header;
 #[cfg(test)]
 mod tests;

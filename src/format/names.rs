@@ -32,6 +32,16 @@ pub(crate) fn parse_segment(name: &str) -> Option<u32> {
     (format!("{number:08}") == digits).then_some(number)
 }
 
+/// The file of the base that takes the place of the segments up to this number.
+pub(crate) fn base(store: &Path, number: u32) -> PathBuf {
+    store.join(JOURNAL).join(format!("{number:08}.base"))
+}
+
+/// The number of a base from its file name.
+pub(crate) fn parse_base(name: &str) -> Option<u32> {
+    parse_segment(&format!("{}.seg", name.strip_suffix(".base")?))
+}
+
 /// The file of a checkpoint: twenty decimal digits.
 pub(crate) fn checkpoint(store: &Path, lsn: Lsn) -> PathBuf {
     store.join(STATE).join(format!("{:020}.ckpt", lsn.get()))

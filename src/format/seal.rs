@@ -45,6 +45,14 @@ pub(crate) struct TableEntry {
     pub(crate) offset: u32,
 }
 
+/// Adds a transaction to a sparse table if it begins a new stretch.
+pub(crate) fn note(table: &mut Vec<TableEntry>, entry: TableEntry) {
+    let stretch = |offset: u32| u64::from(offset) / TABLE_STRIDE;
+    if table.last().is_none_or(|last| stretch(last.offset) < stretch(entry.offset)) {
+        table.push(entry);
+    }
+}
+
 /// What a seal says about its segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seal {

@@ -24,8 +24,11 @@ pub(crate) const NUMBER: usize = 36;
 pub(crate) const CREATED: usize = 40;
 /// 32 random bytes.
 pub(crate) const SALT: usize = 48;
-/// 44 bytes of zeros.
-pub(crate) const RESERVED: usize = 80;
+/// u32: what the segment holds: 0 transactions, 1 the records that were live when those before it
+/// were folded away.
+pub(crate) const CONTENT: usize = 80;
+/// 40 bytes of zeros.
+pub(crate) const RESERVED: usize = 84;
 /// u32: CRC-32 of all bytes before it; seeds the checksums of the segment's frames.
 pub(crate) const SEGMENT_CRC: usize = 124;
 /// Bytes of the header.
@@ -42,6 +45,25 @@ pub(crate) struct SegmentHeader {
     pub(crate) number: u32,
     pub(crate) created: Timestamp,
     pub(crate) salt: [u8; 32],
+    pub(crate) content: Content,
+}
+
+/// What a segment holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Transactions.
+    Transactions,
+    /// The records that were live when the segments up to its number were folded away.
+    Base,
+}
+
+impl Content {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Transactions => 0,
+            Self::Base => 1,
+        }
+    }
 }
 
 /// Why bytes are no segment header.
@@ -66,6 +88,7 @@ impl SegmentHeader {
         out.field(NUMBER, &self.number.to_le_bytes());
         out.field(CREATED, &self.created.as_micros().to_le_bytes());
         out.field(SALT, &self.salt);
+        out.field(CONTENT, &self.content.number().to_le_bytes());
         out.field(RESERVED, &[0; SEGMENT_CRC - RESERVED]);
         let crc = crc32fast::hash(out.as_slice());
         out.field(SEGMENT_CRC, &crc.to_le_bytes());
@@ -113,6 +136,11 @@ impl SegmentHeader {
                 number: cursor.u32()?,
                 created: Timestamp::from_micros(cursor.i64()?),
                 salt: cursor.array()?,
+                content: match cursor.u32()? {
+                    0 => Content::Transactions,
+                    1 => Content::Base,
+                    _ => return Err(Malformed { offset: CONTENT, what: "content of the segment" }),
+                },
             };
             cursor.zeros(SEGMENT_CRC - RESERVED)?;
             Ok(header)

@@ -13,7 +13,7 @@ use super::image::{CodecId, Image, Op};
 use super::metadata::Metadata;
 use super::names;
 use super::seal::{Seal, TableEntry};
-use super::segment::{NotAHeader, SegmentHeader};
+use super::segment::{Content, NotAHeader, SegmentHeader};
 use super::store_header::{Fork, NotAStoreFile, StoreHeader};
 use crate::lsn::{Lsn, Position};
 use crate::time::Timestamp;
@@ -184,6 +184,7 @@ fn segment_header() -> SegmentHeader {
         number: 3,
         created: Timestamp::from_micros(4),
         salt: [5; 32],
+        content: Content::Transactions,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Journal;
+use super::beacon::Beacon;
 use super::scan;
 use super::segment::{Segment, Tail, entry_of, offset_u32};
 use super::survey::to_usize;
@@ -11,7 +12,7 @@ use crate::format::frame::FrameKind;
 use crate::format::names;
 use crate::format::seal::Seal;
 use crate::format::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::lsn::Position;
+use crate::lsn::{Lsn, Position};
 use crate::sys::watch::{Vanished, watch};
 use crate::sys::{self, Access, Entry, MapAccess};
 
@@ -29,6 +30,28 @@ impl Journal {
         }
         self.sync.note_appended(tail);
         Ok(tail)
+    }
+
+    /// The newest transaction known durable. Who only reads has it from what was found when nobody
+    /// wrote, from CONTROL, from the newest frame, and from seals, before which a sync stands.
+    pub(crate) fn known_durable(&self) -> Result<Lsn> {
+        let synced = self.sync.durable();
+        if self.beacon.get().is_some() {
+            return Ok(synced);
+        }
+        let found = if self.beside_writer { Lsn::ZERO } else { synced };
+        if found >= self.sync.tail().lsn {
+            return Ok(found);
+        }
+        let told = Beacon::read(&*self.mould.disk, &self.mould.root, &self.mould.identity)?;
+        let newest = self.sync.tail().lsn;
+        let vouched = match newest {
+            Lsn::ZERO => Lsn::ZERO,
+            newest => self.find(newest)?.header.durable(),
+        };
+        let sealed = self.segments().rev().find_map(Segment::seal);
+        let sealed = sealed.map_or(Lsn::ZERO, |seal| seal.last_lsn);
+        Ok(found.max(told.durable_lsn).max(vouched).max(sealed).min(newest))
     }
 
     /// Opens the segment after the newest one, if the writer has begun to fill it.

@@ -37,7 +37,8 @@ impl Journal {
 
     /// The last transaction committed at or before `time`; zero if there is none.
     pub(crate) fn find_time(&self, time: Timestamp) -> Result<Lsn> {
-        let mut found = Lsn::ZERO;
+        let folded = self.base.get().filter(|base| base.tail.time <= time);
+        let mut found = folded.map_or(Lsn::ZERO, |base| base.tail.lsn);
         let Some((segment, entry)) = self.newest_entry(|entry| entry.time <= time) else {
             return Ok(found);
         };
@@ -53,7 +54,8 @@ impl Journal {
 
     /// The newest entry of all sparse tables that `before` accepts, with its segment.
     fn newest_entry(&self, before: impl Fn(&TableEntry) -> bool) -> Option<(&Segment, TableEntry)> {
-        let (mut low, mut high) = (1, self.table.newest());
+        let (mut low, mut high) =
+            (self.base.get().map_or(1, |base| base.number + 1), self.table.newest());
         let mut found = None;
         while low <= high {
             let middle = low + (high - low) / 2;

@@ -12,7 +12,8 @@
 //!
 //! Reading order: [`segment`] and [`table`] (what is open), [`writer`], [`prepare`] and [`seal`]
 //! (growing), [`sync`] and [`beacon`] (durability), [`reader`] and [`index`] (finding), [`scan`],
-//! [`cut`] and [`recover`] (opening), [`follow`] (reading beside a writer).
+//! [`cut`] and [`recover`] (opening), [`follow`] (reading beside a writer), [`rewrite`] (segments
+//! of a copy).
 
 pub(crate) mod beacon;
 mod bell;
@@ -25,6 +26,7 @@ mod models;
 pub(crate) mod prepare;
 pub(crate) mod reader;
 pub(crate) mod recover;
+pub(crate) mod rewrite;
 pub(crate) mod scan;
 pub(crate) mod seal;
 pub(crate) mod segment;
@@ -40,7 +42,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result, code};
 use crate::format::change::Change;
-use crate::format::frame::Frame;
+use crate::format::frame::{Frame, LazyHeader};
 use crate::lsn::{Lsn, Position};
 use crate::sys::mmap::prefetch;
 use crate::time::Clock;
@@ -52,6 +54,15 @@ use table::GrowingTable;
 
 pub(crate) use flush::Flusher;
 
+/// What a journal begins with whose older part was folded away.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    /// Of the segments up to this number nothing is left.
+    number: u32,
+    /// What the first transaction behind it continues.
+    tail: Tail,
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -59,6 +70,11 @@ pub(crate) struct Journal {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sync: SyncQueue,
     table: GrowingTable<Segment>,
+    /// The base, if the journal begins with one.
+    base: OnceLock<Base>,
+    /// Whether another process was writing when it was opened: then not all that was found need be
+    /// durable.
+    beside_writer: bool,
     /// Only a journal that is being written has one.
     beacon: OnceLock<Beacon>,
 }
@@ -71,13 +87,29 @@ impl Journal {
             clock,
             sync: SyncQueue::new(tail),
             table: GrowingTable::new(),
+            base: OnceLock::new(),
+            beside_writer: false,
             beacon: OnceLock::new(),
         }
     }
 
+    /// A journal that is only read, perhaps beside a writer.
+    fn opened_for_reading(
+        mould: Mould,
+        clock: Arc<dyn Clock>,
+        tail: Tail,
+        beside_writer: bool,
+    ) -> Self {
+        Self { beside_writer, ..Self::new(mould, clock, tail) }
+    }
+
     pub(crate) fn add(&self, segment: Segment) -> Result<()> {
         let number = segment.number();
+        let base = segment.base_tail()?;
         if self.table.set(number, segment) {
+            if let Some(tail) = base {
+                self.base.get_or_init(|| Base { number, tail });
+            }
             return Ok(());
         }
         Err(Error::new(&code::IO, format!("segment {number} can't be added to the journal")))
@@ -97,6 +129,36 @@ impl Journal {
     /// All segments, oldest first.
     pub(crate) fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> {
         self.table.iter()
+    }
+
+    /// The base, if the journal begins with one.
+    pub(crate) fn base(&self) -> Option<&Segment> {
+        self.table.get(self.base.get()?.number)
+    }
+
+    /// Whether a place is in what was folded away, or in the base that stands for it. Nothing is
+    /// looked for there because a change leads there: another base may have stood there then.
+    #[inline]
+    pub(crate) fn is_folded(&self, position: Position) -> bool {
+        self.base.get().is_some_and(|base| !position.is_none() && position.segment() <= base.number)
+    }
+
+    /// The moment that the base holds, and a header that has its time.
+    pub(crate) fn folded_header(&self) -> Result<(Lsn, LazyHeader<'_>)> {
+        let missing = || Error::new(&code::JOURNAL_INCOMPLETE, "the journal's base is missing");
+        let segment = self.base().ok_or_else(missing)?;
+        let frame = segment.frame(segment_start(segment.number()).offset())?.ok_or_else(missing)?;
+        let header = frame.lazy_header().map_err(|malformed| self.damaged(&frame, malformed))?;
+        Ok((frame.header.lsn, header))
+    }
+
+    /// What a transaction continues that comes after this one.
+    pub(crate) fn tail_at(&self, lsn: Lsn) -> Result<Tail> {
+        match self.base.get() {
+            _ if lsn == Lsn::ZERO => Ok(Tail::EMPTY),
+            Some(base) if base.tail.lsn == lsn => Ok(base.tail),
+            Some(_) | None => Ok(Tail::after(&self.find(lsn)?)),
+        }
     }
 
     /// The change that begins at `position`, and the frame it stands in.
@@ -151,7 +213,8 @@ impl Journal {
     /// The oldest transaction kept; the one after the tail if the journal holds none.
     pub(crate) fn first(&self) -> Lsn {
         let first = self.segments().find_map(Segment::first);
-        first.map_or(Lsn::new(1), |entry| entry.lsn)
+        let folded = self.base.get().map_or(Lsn::ZERO, |base| base.tail.lsn);
+        first.map_or_else(|| folded.next(), |entry| entry.lsn)
     }
 
     /// Begins to keep the beacon.

@@ -12,7 +12,7 @@ use super::seal;
 use super::segment::Tail;
 use crate::error::{Error, Result, code};
 use crate::format::names;
-use crate::format::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::segment::{Content, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::format::store_header::StoreHeader;
 use crate::sys::mmap::{Map, MapWriter, Ready};
 use crate::sys::{Disk, DiskFile, MapAccess, thread};
@@ -46,6 +46,7 @@ impl Mould {
             number,
             created: now,
             salt,
+            content: Content::Transactions,
         };
         let path = names::segment(&self.root, number);
         let file = self.disk.create(&path, bytes)?;

@@ -96,7 +96,7 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
     const LOOKS_MAX: usize = 20;
     let mut notices = Vec::new();
     let mut look = 1;
-    let mut survey = loop {
+    let (mut survey, beside_writer) = loop {
         let control = match Beacon::read(&*mould.disk, &mould.root, &mould.identity) {
             Err(error) if salvage && error.kind() == ErrorKind::Corrupt => {
                 notices.push(Notice::new(format!("[{}] {error}", error.code().id)));
@@ -125,17 +125,17 @@ pub(crate) fn open_read_only(mould: Mould, clock: Arc<dyn Clock>, salvage: bool)
         let Decision::Damage(why) = survey.decision else {
             // Of a live writer's journal the end is often not whole yet.
             notices.extend(survey.hole.filter(|_| !live).map(|hole| unfinished(&survey, hole)));
-            break survey;
+            break (survey, live);
         };
         let error = damage(&mould, &survey, &control, why);
         if !salvage {
             return Err(error);
         }
         notices.push(salvaged(&error, survey.tail.lsn));
-        break survey;
+        break (survey, live);
     };
     leave_to_followers(&mut survey.segments);
-    let journal = Arc::new(Journal::new(mould, clock, survey.tail));
+    let journal = Arc::new(Journal::opened_for_reading(mould, clock, survey.tail, beside_writer));
     add_all(&journal, survey.segments, false)?;
     Ok(Opened { journal, tail: survey.tail, chain: survey.chain, notices, active: None })
 }
@@ -323,7 +323,8 @@ impl Work<'_> {
         let bytes = sys::read_range(file, 0, scan.end as usize)?;
         let (seal, frame) = Sealing {
             seed: header.seed(),
-            bytes: &bytes,
+            hash: blake3::hash(&bytes),
+            end: scan.end,
             tail: &scan.tail,
             table: scan.table.clone(),
             changes: scan.changes,

@@ -3,7 +3,7 @@
 
 use crate::format::cursor::Malformed;
 use crate::format::frame::{ALIGNMENT, Frame, FrameHeader, FrameKind, HEADER_BYTES};
-use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
+use crate::format::seal::{self, Seal, TableEntry};
 use crate::format::segment::SEGMENT_HEADER_BYTES;
 use crate::lsn::{Lsn, Position};
 
@@ -80,11 +80,7 @@ pub(crate) fn scan(bytes: &[u8], seed: u32, number: u32, tail: Tail, wanted: Lsn
 
 impl Scan {
     fn take(&mut self, frame: &Frame<'_>, wanted: Lsn) {
-        let entry = entry_of(frame);
-        let stretch = |offset: u32| u64::from(offset) / TABLE_STRIDE;
-        if self.table.last().is_none_or(|last| stretch(last.offset) < stretch(entry.offset)) {
-            self.table.push(entry);
-        }
+        seal::note(&mut self.table, entry_of(frame));
         if frame.header.lsn == wanted {
             self.crc_at = Some(frame.header.crc);
         }

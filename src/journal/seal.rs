@@ -12,8 +12,10 @@ use crate::sys::watch::{Vanished, watch};
 #[derive(Debug)]
 pub(crate) struct Sealing<'a> {
     pub(crate) seed: u32,
-    /// All bytes of the segment up to the seal.
-    pub(crate) bytes: &'a [u8],
+    /// BLAKE3 of all bytes of the segment up to the seal.
+    pub(crate) hash: blake3::Hash,
+    /// Where the seal begins.
+    pub(crate) end: u32,
     pub(crate) tail: &'a Tail,
     pub(crate) table: Vec<TableEntry>,
     pub(crate) changes: u64,
@@ -21,11 +23,11 @@ pub(crate) struct Sealing<'a> {
 }
 
 impl Sealing<'_> {
-    /// The seal and the bytes of its frame, which belong right behind `bytes`.
+    /// The seal and the bytes of its frame, which belong at `end`.
     pub(crate) fn build(self) -> (Seal, Vec<u8>) {
         let first = self.table.first().copied();
         let seal = Seal {
-            segment_hash: *blake3::hash(self.bytes).as_bytes(),
+            segment_hash: *self.hash.as_bytes(),
             previous_chain: self.previous_chain,
             first_lsn: first.map_or(crate::lsn::Lsn::ZERO, |entry| entry.lsn),
             last_lsn: self.tail.lsn,
@@ -34,22 +36,26 @@ impl Sealing<'_> {
             changes: self.changes,
             table: self.table,
         };
-        let payload = seal.encode(offset_u32(self.bytes.len()));
-        let length = Seal::frame_bytes(seal.table.len());
-        let header = FrameHeader {
-            length: offset_u32(length),
-            crc: 0,
-            previous_crc: self.tail.crc,
-            kind: FrameKind::Seal,
-            metadata_length: 0,
-            lsn: self.tail.lsn,
-            time: self.tail.time,
-            digest: self.tail.digest,
-            durable_lag: FrameHeader::durable_lag(self.tail.lsn, self.tail.lsn),
-            changes: 0,
-        };
-        (seal, assemble(&header, &payload, self.seed))
+        let frame = seal_frame(&seal, self.end, self.tail, self.seed);
+        (seal, frame)
     }
+}
+
+/// The frame of a seal that begins at this offset, behind the transaction that `tail` tells of.
+pub(crate) fn seal_frame(seal: &Seal, offset: u32, tail: &Tail, seed: u32) -> Vec<u8> {
+    let header = FrameHeader {
+        length: offset_u32(Seal::frame_bytes(seal.table.len())),
+        crc: 0,
+        previous_crc: tail.crc,
+        kind: FrameKind::Seal,
+        metadata_length: 0,
+        lsn: tail.lsn,
+        time: tail.time,
+        digest: tail.digest,
+        durable_lag: FrameHeader::durable_lag(tail.lsn, tail.lsn),
+        changes: 0,
+    };
+    assemble(&header, &seal.encode(offset), seed)
 }
 
 /// Seals a segment that the writer has left: makes it durable, writes the seal behind its last
@@ -64,9 +70,9 @@ pub(crate) fn finish(
     let end = map.map().published();
     let build = || {
         let table = segment.table();
-        let bytes = segment.map.load(0, end).unwrap_or_default();
-        let (seed, previous_chain) = (segment.seed(), chain.hash);
-        Sealing { seed, bytes, tail, table, changes, previous_chain }.build()
+        let hash = blake3::hash(segment.map.load(0, end).unwrap_or_default());
+        let (seed, end, previous_chain) = (segment.seed(), offset_u32(end), chain.hash);
+        Sealing { seed, hash, end, tail, table, changes, previous_chain }.build()
     };
     let (seal, frame) = watch(segment.map.span(), build).map_err(|Vanished| segment.vanished(0))?;
     if end + frame.len() > map.map().length() {

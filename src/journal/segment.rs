@@ -8,8 +8,8 @@ use crate::format::change::{self, Change};
 use crate::format::cursor::Malformed;
 use crate::format::frame::{Frame, FrameHeader, HEADER_BYTES, LazyHeader};
 use crate::format::image::Image;
-use crate::format::seal::{Seal, TABLE_STRIDE, TableEntry};
-use crate::format::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::seal::{self, Seal, TableEntry};
+use crate::format::segment::{Content, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::lsn::{Lsn, Position};
 use crate::sys::DiskFile;
 use crate::sys::mmap::{Map, PAGE_BYTES};
@@ -215,11 +215,7 @@ impl Segment {
 
     /// Adds a transaction to the sparse table if it begins a new stretch.
     pub(crate) fn note(&self, entry: TableEntry) {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let stretch = |offset: u32| u64::from(offset) / TABLE_STRIDE;
-        if table.last().is_none_or(|last| stretch(last.offset) < stretch(entry.offset)) {
-            table.push(entry);
-        }
+        seal::note(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner), entry);
     }
 
     /// The sparse table: of the seal, or as far as the segment is written.
@@ -239,6 +235,25 @@ impl Segment {
             Some(seal) => find(&seal.table),
             None => find(&self.table.lock().unwrap_or_else(PoisonError::into_inner)),
         }
+    }
+
+    /// What continues a base; `None` of any other segment.
+    pub(super) fn base_tail(&self) -> Result<Option<Tail>> {
+        let Some(seal) = self.seal().filter(|_| self.header.content == Content::Base) else {
+            return Ok(None);
+        };
+        let start = self.map.published().saturating_sub(Seal::frame_bytes(seal.table.len()));
+        let missing = Malformed { offset: 0, what: "seal of the base" };
+        let frame = self.frame(offset_u32(start))?;
+        let frame = frame.ok_or_else(|| self.damaged(offset_u32(start), missing))?;
+        Ok(Some(Tail {
+            lsn: frame.header.lsn,
+            time: frame.header.time,
+            crc: frame.header.previous_crc,
+            digest: frame.header.digest,
+            frame: Position::NONE,
+            end: frame.position,
+        }))
     }
 
     /// The first transaction; `None` if the segment holds none.

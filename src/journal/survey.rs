@@ -15,7 +15,7 @@ use crate::format::cursor::Malformed;
 use crate::format::frame::{Frame, FrameHeader, FrameKind};
 use crate::format::names;
 use crate::format::seal::{self, Seal, TRAILER_BYTES};
-use crate::format::segment::{NotAHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::segment::{Content, NotAHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::lsn::{Lsn, Position};
 use crate::sys::{self, Access, DiskFile};
 
@@ -99,7 +99,11 @@ pub(crate) fn survey(mould: &Mould, control: &Control, settle: Settle) -> Result
         short: None,
     };
     let mut segments = Vec::new();
-    for number in segment_numbers(mould)? {
+    let (base, numbers) = files(mould)?;
+    if let Some(number) = base {
+        segments.push(surveyor.look_at_base(number)?);
+    }
+    for number in numbers {
         segments.push(surveyor.look(number)?);
     }
     let next = segments.last().map_or(1, |found| found.number + 1);
@@ -127,18 +131,51 @@ pub(crate) fn survey(mould: &Mould, control: &Control, settle: Settle) -> Result
     })
 }
 
-/// The numbers of the segments, which must be without a gap from 1.
-fn segment_numbers(mould: &Mould) -> Result<Vec<u32>> {
-    let directory = mould.root.join(names::JOURNAL);
-    let mut numbers: Vec<u32> =
-        mould.disk.list(&directory)?.iter().filter_map(|name| names::parse_segment(name)).collect();
+/// The number of the base, if the journal begins with one, and those of the segments behind it,
+/// which must be without a gap. What a newer base has taken the place of is not there any more,
+/// even if it still is.
+fn files(mould: &Mould) -> Result<(Option<u32>, Vec<u32>)> {
+    let names = mould.disk.list(&mould.root.join(names::JOURNAL))?;
+    let base = names.iter().filter_map(|name| names::parse_base(name)).max();
+    let first = base.map_or(1, |base| base + 1);
+    let mut numbers: Vec<u32> = names
+        .iter()
+        .filter_map(|name| names::parse_segment(name))
+        .filter(|number| *number >= first)
+        .collect();
     numbers.sort_unstable();
-    for (expected, number) in (1..).zip(&numbers) {
+    for (expected, number) in (first..).zip(&numbers) {
         if expected != *number {
             return Err(missing(&mould.root, expected));
         }
     }
-    Ok(numbers)
+    Ok((base, numbers))
+}
+
+/// The seal that ends the file, if there is a whole one, with its frame's header and its place.
+fn read_seal(
+    header: &SegmentHeader,
+    file: &dyn DiskFile,
+    length: u64,
+) -> Result<Option<(Seal, FrameHeader, Position)>> {
+    let trailer_at = length.saturating_sub(TRAILER_BYTES as u64);
+    let trailer = sys::read_range(file, trailer_at, TRAILER_BYTES)?;
+    let Some(offset) = seal::offset_in_trailer(&trailer) else { return Ok(None) };
+    let rest = to_usize(length.saturating_sub(u64::from(offset)));
+    let bytes = sys::read_range(file, u64::from(offset), rest)?;
+    let position = Position::new(header.number, offset);
+    let Ok(frame) = Frame::verified(&bytes, header.seed(), position) else { return Ok(None) };
+    let Ok(seal) = Seal::parse(frame.payload()) else { return Ok(None) };
+    let is_seal = frame.header.kind == FrameKind::Seal;
+    if is_seal && frame.header.bytes() != bytes.len() {
+        return Err(Error::new(
+            &code::SEAL_MISMATCH,
+            "the segment's seal does not continue the segment before it",
+        )
+        .at_path(file.path())
+        .at_offset(u64::from(offset)));
+    }
+    Ok(is_seal.then_some((seal, frame.header, position)))
 }
 
 fn missing(root: &Path, number: u32) -> Error {
@@ -161,6 +198,39 @@ struct Surveyor<'a> {
 }
 
 impl Surveyor<'_> {
+    /// The base: it was complete before it got its name, and stands for the segments up to its
+    /// number.
+    fn look_at_base(&mut self, number: u32) -> Result<Found> {
+        let path = names::base(&self.mould.root, number);
+        let wrong = |what: &str| Error::new(&code::SEGMENT_DAMAGED, what.to_owned()).at_path(&path);
+        let file = self.mould.disk.open(&path, Access::Read)?;
+        let length = file.length()?;
+        let head = sys::read_range(&*file, 0, SEGMENT_HEADER_BYTES)?;
+        let header = SegmentHeader::parse(&head)
+            .ok()
+            .filter(|header| header.content == Content::Base && header.number == number)
+            .ok_or_else(|| wrong("the base has no valid header"))?;
+        if !self.mould.identity.owns_segment(header.store, header.timeline, number) {
+            return Err(Error::new(&code::WRONG_STORE, "the base belongs elsewhere").at_path(&path));
+        }
+        let Some((seal, frame, position)) = read_seal(&header, &*file, length)? else {
+            return Err(wrong("the base has no valid seal"));
+        };
+        if seal.last_lsn == self.control.durable_lsn {
+            self.crc_at_beacon = Some(frame.previous_crc);
+        }
+        self.chain = Chain { hash: seal.previous_chain, segment: number };
+        self.tail = Tail {
+            lsn: seal.last_lsn,
+            time: frame.time,
+            crc: frame.previous_crc,
+            digest: frame.digest,
+            frame: Position::NONE,
+            end: position,
+        };
+        Ok(Found { number, file, kind: FoundKind::Sealed { header, seal, length } })
+    }
+
     fn look(&mut self, number: u32) -> Result<Found> {
         let path = names::segment(&self.mould.root, number);
         let file = self.mould.disk.open(&path, self.access())?;
@@ -188,6 +258,7 @@ impl Surveyor<'_> {
         };
         let identity = &self.mould.identity;
         if header.number != number
+            || header.content != Content::Transactions
             || !identity.owns_segment(header.store, header.timeline, header.number)
         {
             return Err(
@@ -241,38 +312,29 @@ impl Surveyor<'_> {
         file: &dyn DiskFile,
         length: u64,
     ) -> Result<Option<Seal>> {
-        let trailer_at = length.saturating_sub(TRAILER_BYTES as u64);
-        let trailer = sys::read_range(file, trailer_at, TRAILER_BYTES)?;
-        let Some(offset) = seal::offset_in_trailer(&trailer) else { return Ok(None) };
-        let bytes = sys::read_range(
-            file,
-            u64::from(offset),
-            to_usize(length.saturating_sub(u64::from(offset))),
-        )?;
-        let position = Position::new(header.number, offset);
-        let Ok(frame) = Frame::verified(&bytes, header.seed(), position) else { return Ok(None) };
-        let whole = frame.header.kind == FrameKind::Seal && frame.header.bytes() == bytes.len();
-        let Ok(seal) = Seal::parse(frame.payload()) else { return Ok(None) };
+        let Some((seal, frame, position)) = read_seal(header, file, length)? else {
+            return Ok(None);
+        };
         let continues = seal.previous_chain == self.chain.hash
             && (seal.table.is_empty() || seal.first_lsn == self.tail.lsn.next())
             && (!seal.table.is_empty() || seal.last_lsn == self.tail.lsn);
-        if !whole || !continues {
+        if !continues {
             return Err(Error::new(
                 &code::SEAL_MISMATCH,
                 "the segment's seal does not continue the segment before it",
             )
             .at_path(file.path())
-            .at_offset(u64::from(offset)));
+            .at_offset(u64::from(position.offset())));
         }
         if seal.last_lsn == self.control.durable_lsn {
-            self.crc_at_beacon = Some(frame.header.previous_crc);
+            self.crc_at_beacon = Some(frame.previous_crc);
         }
         self.chain = Chain { hash: seal.chain(), segment: header.number };
         self.tail = Tail {
             lsn: seal.last_lsn,
-            time: frame.header.time,
-            crc: frame.header.previous_crc,
-            digest: frame.header.digest,
+            time: frame.time,
+            crc: frame.previous_crc,
+            digest: frame.digest,
             frame: Position::NONE,
             end: position,
         };

@@ -5,22 +5,24 @@
 //! transaction in it, compared by digest, and only then given its name.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::building::{Building, Built, audit_entry, check_free};
 use crate::error::{Error, Result, code};
 use crate::format::digest::StateDigest;
-use crate::format::names;
-use crate::format::seal::TableEntry;
-use crate::format::segment::SEGMENT_HEADER_BYTES;
-use crate::format::store_header::Fork;
-use crate::journal::beacon::{Beacon, Chain};
-use crate::journal::seal::Sealing;
-use crate::journal::segment::{Segment, Tail, entry_of};
+use crate::format::seal::Seal;
+use crate::format::segment::{Content, SEGMENT_HEADER_BYTES};
+use crate::journal::beacon::Chain;
+use crate::journal::rewrite::Rewriting;
+use crate::journal::segment::{Segment, Tail, offset_u32};
 use crate::lsn::Lsn;
-use crate::store::{Author, Durability, Options, Progress, Store, create_header, remove_partial};
-use crate::sys::watch::{Vanished, watch};
-use crate::sys::{self, Disk, Entry};
+use crate::store::{Author, Options, Progress, Store};
+use crate::sys;
+
+/// So much of a segment is in memory at a time while it is copied.
+const COPY_BYTES: usize = 1 << 20;
 
 /// What a restore into a directory would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -98,67 +100,30 @@ impl Store {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<RestoreReport> {
         check_target(self, to, directory)?;
-        let disk = &*self.engine.journal.mould.disk;
-        let partial = names::partial(directory);
-        remove_partial(disk, &partial)?;
-        let built = build(self, to, &partial, progress)?;
-        let copy = Options { disk: self.engine.journal.mould.disk.clone(), ..Options::default() }
-            .create(false)
-            .durability(Durability::Process)
-            .clock(self.engine.journal.clock.clone())
-            .open(&partial)?;
-        let expected = self.snapshot_at(to)?.digest()?;
-        let found = copy.snapshot_at(to)?.digest()?;
-        if found != expected {
-            return Err(Error::new(
-                &code::DIGEST_MISMATCH,
-                format!("the copy has the state digest {found}, the original had {expected}"),
-            )
-            .at_path(&partial)
-            .at_lsn(to));
-        }
-        let report = report(self, &copy, to, directory, &built)?;
-        record(self, &copy, to, by)?;
-        copy.close()?;
-        disk.rename(&partial, directory)?;
-        sys::sync_parent(disk, directory)?;
-        Ok(report)
+        let journal = &self.engine.journal;
+        let options = Options {
+            disk: Arc::clone(&journal.mould.disk),
+            clock: Arc::clone(&journal.clock),
+            ..Options::default()
+        };
+        let building = Building::begin(&options, directory)?;
+        let taken = take(self, to, &building, progress)?;
+        let tail = journal.tail_at(to)?;
+        let (origin, digest) = (&self.engine.identity, self.snapshot_at(to)?.digest()?);
+        let built = Built { origin, tail, chain: taken.chain, digest };
+        let proved = building.finish(&built, by, &audit_entry(origin, to))?;
+        Ok(RestoreReport {
+            target_lsn: to,
+            directory: directory.to_path_buf(),
+            store: proved.store,
+            timeline: proved.timeline,
+            transactions: (to.get() + 1).saturating_sub(self.first().get()),
+            records: proved.records,
+            linked_segments: taken.linked,
+            copied_segments: taken.copied,
+            state_digest: digest,
+        })
     }
-}
-
-fn report(
-    source: &Store,
-    copy: &Store,
-    to: Lsn,
-    directory: &Path,
-    built: &Built,
-) -> Result<RestoreReport> {
-    Ok(RestoreReport {
-        target_lsn: to,
-        directory: directory.to_path_buf(),
-        store: copy.id().to_string(),
-        timeline: copy.timeline(),
-        transactions: (to.get() + 1).saturating_sub(source.first().get()),
-        records: copy.status()?.records,
-        linked_segments: built.linked,
-        copied_segments: built.copied,
-        state_digest: copy.snapshot_at(to)?.digest()?,
-    })
-}
-
-/// Leaves the restore in the copy's `$audit`.
-fn record(source: &Store, copy: &Store, to: Lsn, by: &Author) -> Result<()> {
-    let entry = serde_json::json!({
-        "action": "restore",
-        "source": source.id().to_string(),
-        "source_timeline": source.timeline(),
-        "target_lsn": to,
-    });
-    let mut tx = copy.begin()?;
-    tx.sign(by);
-    tx.note_in_audit("restore", &entry)?;
-    tx.commit()?;
-    Ok(())
 }
 
 fn check_target(store: &Store, to: Lsn, directory: &Path) -> Result<()> {
@@ -169,18 +134,7 @@ fn check_target(store: &Store, to: Lsn, directory: &Path) -> Result<()> {
         let message = "a store is not restored into a directory inside itself";
         return Err(Error::new(&code::INVALID_OPTION, message).at_path(directory));
     }
-    match disk.entry(directory)? {
-        Entry::Nothing => Ok(()),
-        Entry::Directory if disk.list(directory)?.is_empty() => Ok(()),
-        Entry::Directory => Err(Error::new(
-            &code::DIRECTORY_NOT_EMPTY,
-            "a store is only restored into a directory that is new or empty",
-        )
-        .at_path(directory)),
-        Entry::File => {
-            Err(Error::new(&code::NOT_A_DIRECTORY, "a file stands there").at_path(directory))
-        }
-    }
+    check_free(disk, directory)
 }
 
 /// A segment, or its first part, that the copy needs.
@@ -198,7 +152,7 @@ fn pieces(store: &Store, to: Lsn) -> Result<Vec<Piece<'_>>> {
     if to == Lsn::ZERO {
         return Ok(Vec::new());
     }
-    let last = journal.find(to)?.end();
+    let last = journal.tail_at(to)?.end;
     let needed = journal.segments().take_while(|segment| segment.number() <= last.segment());
     Ok(needed
         .map(|segment| {
@@ -213,117 +167,73 @@ fn pieces(store: &Store, to: Lsn) -> Result<Vec<Piece<'_>>> {
 }
 
 #[derive(Default)]
-struct Built {
+struct Taken {
     linked: u64,
     copied: u64,
     chain: Chain,
     tail: Option<Tail>,
 }
 
-/// Builds the copy, closed properly, under a name of its own.
-fn build(
+/// Takes over what the copy needs of the journal.
+fn take(
     store: &Store,
     to: Lsn,
-    partial: &Path,
+    building: &Building<'_>,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Built> {
-    let journal = &store.engine.journal;
-    let disk = &*journal.mould.disk;
-    disk.create_dir(partial)?;
-    disk.create_dir(&partial.join(names::JOURNAL))?;
-    disk.create_dir(&partial.join(names::STATE))?;
-    let mut built = Built::default();
+) -> Result<Taken> {
+    let mut taken = Taken::default();
     let pieces = pieces(store, to)?;
     let total = pieces.len() as u64;
     for (done, piece) in (0..).zip(&pieces) {
         progress(Progress { phase: "segments", done, total, unit: "segments" });
-        built.take(disk, partial, piece)?;
+        taken.take(building, piece)?;
     }
-    disk.sync_dir(&partial.join(names::JOURNAL))?;
-    let tail = match to {
-        Lsn::ZERO => Tail::EMPTY,
-        to => Tail::after(&journal.find(to)?),
-    };
-    let identity = &store.engine.identity;
-    let mut forks = identity.forks.clone();
-    forks.push(Fork {
-        store: identity.store,
-        timeline: identity.timeline,
-        lsn: to,
-        segment: pieces.last().map_or(0, |piece| piece.segment.number()),
-    });
-    let header = create_header(disk, &*journal.clock, identity.segment_bytes, forks);
-    Beacon::create(disk, partial, &header, &tail, built.chain)?;
-    sys::atomic::publish(disk, &partial.join(names::STORE), &[header.encode().as_bytes()])?;
-    sys::sync_parent(disk, partial)?;
-    Ok(built)
+    Ok(taken)
 }
 
-impl Built {
-    fn take(&mut self, disk: &dyn Disk, partial: &Path, piece: &Piece<'_>) -> Result<()> {
+impl Taken {
+    fn take(&mut self, building: &Building<'_>, piece: &Piece<'_>) -> Result<()> {
         let segment = piece.segment;
-        let target = names::segment(partial, segment.number());
+        let is_base = segment.header.content == Content::Base;
+        let place = if is_base { Building::base } else { Building::segment };
+        let (disk, target) = (building.disk(), place(building, segment.number()));
         if let (true, Some(seal)) = (piece.whole, segment.seal()) {
             if disk.link(segment.file.path(), &target)? {
                 self.linked += 1;
             } else {
-                let bytes = segment.map.load(0, piece.end).unwrap_or_default();
-                write_segment(disk, &target, &[bytes])?;
+                let file = disk.create(&target, piece.end as u64)?;
+                file.write_at(0, segment.map.load(0, piece.end).unwrap_or_default())?;
+                file.sync()?;
                 self.copied += 1;
             }
-            self.chain = Chain { hash: seal.chain(), segment: segment.number() };
+            // A base stands for all up to the segment of its number.
+            let hash = if is_base { seal.previous_chain } else { seal.chain() };
+            self.chain = Chain { hash, segment: segment.number() };
             return Ok(());
         }
-        let part = contents(segment, piece.end)?;
-        let bytes = segment.map.load(0, piece.end).unwrap_or_default();
-        let build = || {
-            let tail = &part.tail.or(self.tail).unwrap_or(Tail::EMPTY);
-            let (table, changes) = (part.table.clone(), part.changes);
-            let (seed, previous_chain) = (segment.seed(), self.chain.hash);
-            Sealing { seed, bytes, tail, table, changes, previous_chain }.build()
-        };
-        let (seal, frame) =
-            watch(segment.map.span(), build).map_err(|Vanished| segment.vanished(0))?;
-        write_segment(disk, &target, &[bytes, &frame])?;
+        let table = segment.table();
+        let entries = table.partition_point(|entry| (entry.offset as usize) < piece.end);
+        let length = piece.end + Seal::frame_bytes(entries);
+        let mut copy = Rewriting::create(disk, &target, segment.seed(), length)?;
+        let mut offset = SEGMENT_HEADER_BYTES;
+        while offset < piece.end {
+            let Some(frame) = segment.frame(offset_u32(offset))? else { break };
+            copy.note(&frame);
+            self.tail = Some(Tail::after(&frame));
+            offset = frame.end().offset() as usize;
+        }
+        while let left @ 1.. = piece.end - copy.end() as usize {
+            // Through the file: of a map bytes may go away.
+            let (start, length) = (u64::from(copy.end()), left.min(COPY_BYTES));
+            let bytes = sys::read_range(&*segment.file, start, length)?;
+            if bytes.len() < length {
+                return Err(segment.vanished(copy.end()));
+            }
+            copy.write(&bytes)?;
+        }
+        let tail = self.tail.unwrap_or(Tail::EMPTY);
+        self.chain = copy.seal(segment.number(), &tail, self.chain)?;
         self.copied += 1;
-        self.tail = part.tail.or(self.tail);
-        self.chain = Chain { hash: seal.chain(), segment: segment.number() };
         Ok(())
     }
-}
-
-/// What stands in the first part of a segment.
-struct Contents {
-    tail: Option<Tail>,
-    table: Vec<TableEntry>,
-    changes: u64,
-}
-
-fn contents(segment: &Segment, end: usize) -> Result<Contents> {
-    let mut contents = Contents { tail: None, table: segment.table(), changes: 0 };
-    contents.table.retain(|entry| (entry.offset as usize) < end);
-    let mut offset = SEGMENT_HEADER_BYTES;
-    while offset < end {
-        let Some(frame) = segment.frame(crate::journal::segment::offset_u32(offset))? else {
-            break;
-        };
-        if contents.table.is_empty() {
-            contents.table.push(entry_of(&frame));
-        }
-        contents.changes += u64::from(frame.header.changes);
-        contents.tail = Some(Tail::after(&frame));
-        offset = frame.end().offset() as usize;
-    }
-    Ok(contents)
-}
-
-fn write_segment(disk: &dyn Disk, path: &Path, parts: &[&[u8]]) -> Result<()> {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let file = disk.create(path, length as u64)?;
-    let mut offset = 0;
-    for part in parts {
-        file.write_at(offset, part)?;
-        offset += part.len() as u64;
-    }
-    file.sync()
 }

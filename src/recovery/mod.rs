@@ -4,8 +4,9 @@
 //! Reading order: [`plan`] (what comes out of planning), [`scope`] (which records), [`undo`] and
 //! [`restore`] (the two ways to plan), [`merge`] (values that both sides changed), [`execute`]
 //! (carrying it out), [`undoable`] (whether a change can be taken back), [`copy`] (a restore into a
-//! new directory).
+//! new directory), [`building`] (how a directory becomes a store).
 
+pub(crate) mod building;
 mod copy;
 mod execute;
 mod merge;

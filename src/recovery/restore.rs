@@ -1,6 +1,6 @@
 //! Bringing records back to what they were, in place: nothing is cut off, the store goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::execute::{self, Recovered};
 use super::merge;
@@ -236,7 +236,8 @@ impl<'a> Net<'a> {
 fn nets<'a>(store: &'a Store, restore: &Restore, head: Lsn) -> Result<BTreeMap<Name<'a>, Net<'a>>> {
     let mut nets = BTreeMap::new();
     if let Some(records) = restore.scope.only_records() {
-        for (collection, key) in records {
+        // Named twice, its versions would count twice.
+        for (collection, key) in records.iter().collect::<BTreeSet<_>>() {
             let name = &*store.engine.catalogue.existing(collection)?.name;
             let mut versions = Vec::new();
             for version in store.record_history(collection, key)? {

@@ -15,6 +15,21 @@ pub(crate) struct Applied<'a> {
     pub(crate) previous: Position,
 }
 
+/// Takes in records that were live at `lsn`, of which the state knows none yet.
+pub(crate) fn carry_over<'a>(
+    state: &mut State,
+    lsn: Lsn,
+    records: impl IntoIterator<Item = Applied<'a>>,
+) {
+    for record in records {
+        let head = Head::new(record.position, lsn, false);
+        state.delta.set((record.collection, record.key), head, Default::default);
+        let count = state.counts.entry(record.collection).or_default();
+        count.records += 1;
+        count.live += 1;
+    }
+}
+
 /// Applies the changes of the transaction after the state's LSN. Never fails: what a change does to
 /// the counts is told by the change itself.
 pub(crate) fn apply<'a>(
@@ -36,8 +51,6 @@ pub(crate) fn apply<'a>(
         match change.op {
             Op::Create => count.live += 1,
             Op::Delete => count.live = count.live.saturating_sub(1),
-            // A record carried over.
-            Op::Read if change.previous.is_none() => count.live += 1,
             Op::Update | Op::Read => {}
         }
     }

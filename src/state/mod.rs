@@ -35,7 +35,7 @@ use base::Base;
 use delta::Delta;
 use merge::Merge;
 
-pub(crate) use apply::{Applied, apply};
+pub(crate) use apply::{Applied, apply, carry_over};
 
 /// The newest change of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -234,9 +234,25 @@ impl Engine {
             if version_lsn <= lsn {
                 return Ok(version.image.map(|image| (version_lsn, version, image)));
             }
+            if self.journal.is_folded(version.previous) {
+                return self.version_before(position, version);
+            }
             position = version.previous;
         }
         Ok(None)
+    }
+
+    /// What a record was before its oldest change that is kept: what that change replaced.
+    #[cold]
+    fn version_before<'a>(
+        &'a self,
+        position: Position,
+        version: Version<'a>,
+    ) -> Result<Option<(Lsn, Version<'a>, Image<'a>)>> {
+        let (_, change) = self.journal.change(position)?;
+        let (lsn, header) = self.journal.folded_header()?;
+        let version = Version { header, previous: Position::NONE, ..version };
+        Ok(change.before.map(|image| (lsn, version, image)))
     }
 
     /// What a record's newest change left, which must be the record's.

@@ -119,7 +119,9 @@ impl<'a> Iterator for History<'a> {
                     return Some(Err(error));
                 }
             };
-            self.next = change.previous;
+            // What was folded away is no version any more.
+            let is_folded = self.engine.journal.is_folded(change.previous);
+            self.next = if is_folded { Position::NONE } else { change.previous };
             if frame.header.lsn <= self.until {
                 return Some(metadata(&self.engine.journal, &frame).map(|metadata| Version {
                     key: change.key,
@@ -303,7 +305,11 @@ impl<'a> ChangeView<'a> {
         if self.change.previous.is_none() {
             return Ok(Lsn::ZERO);
         }
-        Ok(self.source.journal.change(self.change.previous)?.0.header.lsn)
+        let journal = self.source.journal;
+        if journal.is_folded(self.change.previous) {
+            return Ok(journal.first().previous());
+        }
+        Ok(journal.change(self.change.previous)?.0.header.lsn)
     }
 }
 

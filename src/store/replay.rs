@@ -15,12 +15,13 @@ use super::projection::Projection;
 use crate::error::{Error, Result, code};
 use crate::format::change::Change;
 use crate::format::digest::StateDigest;
-use crate::format::frame::Frame;
+use crate::format::frame::{Frame, FrameKind};
 use crate::format::image::{Image, Op};
 use crate::journal::Journal;
 use crate::journal::reader::Frames;
+use crate::journal::segment::{Segment, segment_start};
 use crate::lsn::{Lsn, Position};
-use crate::state::{Applied, Head, State, apply};
+use crate::state::{Applied, Head, State, apply, carry_over};
 use crate::sys::thread;
 
 /// Applies the transactions after the state's LSN up to `to`; returns how much of the journal that
@@ -32,7 +33,44 @@ pub(crate) fn replay(
     digest: StateDigest,
     to: Lsn,
 ) -> Result<Stretch> {
-    state.apply_many(|state| fold(journal, catalogue, state, digest, to))
+    state.apply_many(|state| {
+        let mut digest = digest;
+        if let Some(base) = journal.base().filter(|_| state.lsn == Lsn::ZERO) {
+            digest = take_base(journal, catalogue, state, base)?;
+        }
+        fold(journal, catalogue, state, digest, to)
+    })
+}
+
+/// Begins with the records of the base, which must be those of the moment that it stands for;
+/// returns their digest.
+fn take_base(
+    journal: &Journal,
+    catalogue: &Catalogue,
+    state: &mut State,
+    base: &Segment,
+) -> Result<StateDigest> {
+    let mut digest = StateDigest::default();
+    let mut offset = segment_start(base.number()).offset();
+    let mut tail = None;
+    while let Some(frame) = base.frame(offset)? {
+        tail = Some(frame);
+        if frame.header.kind == FrameKind::Seal {
+            break;
+        }
+        let mut carried = Vec::with_capacity(frame.header.changes as usize);
+        for found in frame.changes() {
+            let (position, change) = found.map_err(|wrong| journal.damaged(&frame, wrong))?;
+            learn(catalogue, &frame, &change)?;
+            digest = digest_after(catalogue, digest, &change)?;
+            carried.push(applied_of(&change, position));
+        }
+        carry_over(state, frame.header.lsn, carried);
+        offset = frame.end().offset();
+    }
+    let Some(seal) = tail else { return Ok(digest) };
+    state.lsn = seal.header.lsn;
+    if digest == seal.header.digest { Ok(digest) } else { Err(mismatch(journal, &seal, digest)) }
 }
 
 fn fold(
@@ -197,7 +235,7 @@ impl Projection for CurrentState<'_> {
             let head = self.state.head_since_base(change.collection, change.key).or(in_bases);
             check_link(journal, head, frame, &change)?;
             self.digest = digest_after(catalogue, self.digest, &change)?;
-            applied.push(applied_of(&change, found.position));
+            applied.push(known_to(head, applied_of(&change, found.position)));
         }
         if self.digest != frame.header.digest {
             return Err(mismatch(journal, frame, self.digest));
@@ -224,13 +262,20 @@ impl<'a> Fold<'a> {
         Self { journal, catalogue, state, digest: StateDigest::default() }
     }
 
+    /// Begins with the records of the base.
+    pub(crate) fn take_base(&mut self, base: &Segment) -> Result<()> {
+        self.digest = take_base(self.journal, &self.catalogue, &mut self.state, base)?;
+        Ok(())
+    }
+
     /// Applies a transaction that was checked at another time.
     pub(crate) fn pass(&mut self, frame: &Frame<'_>) -> Result<()> {
         let mut applied = Vec::new();
         for found in frame.changes() {
             let (position, change) = found.map_err(|wrong| self.journal.damaged(frame, wrong))?;
             learn(&self.catalogue, frame, &change)?;
-            applied.push(applied_of(&change, position));
+            let head = self.state.head(change.collection, change.key)?;
+            applied.push(known_to(head, applied_of(&change, position)));
         }
         self.digest = frame.header.digest;
         apply(&mut self.state, frame.header.lsn, applied);
@@ -251,7 +296,8 @@ impl<'a> Fold<'a> {
                         Ok(digest) => self.digest = digest,
                         Err(error) => errors.push(error),
                     }
-                    applied.push(applied_of(&change, position));
+                    let head = self.state.head(change.collection, change.key).ok().flatten();
+                    applied.push(known_to(head, applied_of(&change, position)));
                 }
                 Err(malformed) => errors.push(self.journal.damaged(frame, malformed)),
             }
@@ -275,6 +321,12 @@ fn applied_of<'a>(change: &Change<'a>, position: Position) -> Applied<'a> {
         position,
         previous: change.previous,
     }
+}
+
+/// A change may lead to one that was folded away, of a record that the state does not know.
+fn known_to(head: Option<Head>, applied: Applied<'_>) -> Applied<'_> {
+    let previous = if head.is_some() { applied.previous } else { Position::NONE };
+    Applied { previous, ..applied }
 }
 
 fn digest_after(
@@ -343,9 +395,15 @@ fn check_link(
     frame: &Frame<'_>,
     change: &Change<'_>,
 ) -> Result<()> {
-    let known = head.map_or(Position::NONE, |head| head.position);
     let live = head.is_some_and(|head| !head.is_deleted());
-    if change.op == Op::Read || (known == change.previous && live == change.before.is_some()) {
+    let follows = match head {
+        Some(head) if !journal.is_folded(head.position) => head.position == change.previous,
+        // Where it stood then is not known any more; what it left is, and is compared.
+        Some(_) => journal.is_folded(change.previous),
+        // It was deleted before the moment of the base, which does not hold it.
+        None => change.previous.is_none() || journal.is_folded(change.previous),
+    };
+    if change.op == Op::Read || (follows && live == change.before.is_some()) {
         return Ok(());
     }
     Err(broken(journal, frame, change))

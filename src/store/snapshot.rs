@@ -49,11 +49,9 @@ impl Snapshot {
     /// When that transaction was committed; `None` for the empty store.
     #[must_use]
     pub fn time(&self) -> Option<Timestamp> {
-        match self.engine.journal.find(self.lsn) {
-            Ok(frame) => Some(frame.header.time),
-            // Zero, the empty store, has no transaction and so no time.
-            Err(_) => None,
-        }
+        // Zero, the empty store, has no transaction and so no time.
+        let tail = self.engine.journal.tail_at(self.lsn).ok();
+        tail.filter(|tail| tail.lsn > Lsn::ZERO).map(|tail| tail.time)
     }
 
     /// A record's value; with the codecs `Raw` and `Rkyv` borrowed straight from the map.
@@ -155,9 +153,6 @@ impl Snapshot {
     /// # Errors
     /// `Corrupt` if the transaction can't be read.
     pub fn digest(&self) -> Result<StateDigest> {
-        if self.lsn == Lsn::ZERO {
-            return Ok(StateDigest::default());
-        }
-        Ok(self.engine.journal.find(self.lsn)?.header.digest)
+        Ok(self.engine.journal.tail_at(self.lsn)?.digest)
     }
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, code};
 use crate::format::cursor::Malformed;
 use crate::format::frame::{Frame, FrameKind};
 use crate::format::seal::Seal;
-use crate::format::segment::SEGMENT_HEADER_BYTES;
+use crate::format::segment::{Content, SEGMENT_HEADER_BYTES};
 use crate::journal::beacon::Beacon;
 use crate::journal::scan::continues;
 use crate::journal::segment::{Segment, Tail, offset_u32};
@@ -70,7 +70,8 @@ impl Checking<'_> {
             self.report.skipped_segments +=
                 u64::from(is_known && (depth == VerifyDepth::Quick || self.skips(segment)));
             let hash_differs = !is_known && hash_of(segment, seal)? != seal.segment_hash;
-            if hash_differs || seal.previous_chain != chain {
+            let is_base = segment.header.content == Content::Base;
+            if hash_differs || !is_base && seal.previous_chain != chain {
                 let what = if hash_differs { "hash" } else { "link to the segment before" };
                 let message = format!("the segment's {what} is wrong");
                 let error = Error::new(&code::SEAL_MISMATCH, message);
@@ -80,7 +81,8 @@ impl Checking<'_> {
                 self.ledger.enter(segment, seal, VerifyDepth::Quick);
                 self.save();
             }
-            chain = seal.chain();
+            // A base stands for all up to the segment of its number.
+            chain = if is_base { seal.previous_chain } else { seal.chain() };
         }
         Ok(())
     }
@@ -104,7 +106,17 @@ impl Checking<'_> {
         let mut fold = Fold::new(journal);
         let mut tail = Tail::EMPTY;
         (self.report.transactions, self.report.changes) = (0, 0);
-        for segment in journal.segments() {
+        if let Some(base) = journal.base() {
+            if let Err(error) = fold.take_base(base) {
+                return self.report.wrong(&error);
+            }
+            match journal.tail_at(journal.first().previous()) {
+                Ok(folded) => tail = folded,
+                Err(error) => return self.report.wrong(&error),
+            }
+        }
+        let is_base = |segment: &&Segment| segment.header.content == Content::Base;
+        for segment in journal.segments().filter(|segment| !is_base(segment)) {
             let before = self.report.errors.len();
             let is_sound = self.skips(segment);
             if let Err(error) = self.check_segment(segment, is_sound, &mut tail, &mut fold) {

@@ -107,6 +107,10 @@ pub(crate) fn repair_on(
     }
     let (identity, without) = identity(disk, root)?;
     let _lock = if dry_run { None } else { Some(disk.lock(&root.join(names::LOCK))?) };
+    if disk.list(&root.join(names::JOURNAL))?.iter().any(|name| names::parse_base(name).is_some()) {
+        let message = "a journal that begins with a base can't be made anew";
+        return Err(Error::new(&code::REPAIR_OF_FOLDED, message).at_path(root));
+    }
     let mut plan = Plan::of(disk, root)?;
     plan.holes.extend(without);
     match Beacon::read(disk, root, &identity) {

@@ -1,7 +1,8 @@
 //! What several modules need.
 
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use afterimage::{CodecId, Durability, Image, ImportOptions, Lsn, Options, Store};
 use tempfile::TempDir;
@@ -74,7 +75,7 @@ pub(crate) fn fires(place: &Place) -> Option<Store> {
         crate::skipped::skipped("AFTERIMAGE_CA_FIRES does not name the file of real change events");
         return None;
     };
-    let events = std::fs::read(path).expect("the unpacked file of change events");
+    let events = fs::read(path).expect("the unpacked file of change events");
     let options = Store::options().durability(Durability::Process);
     let store = options.open(place.path()).expect("the store opens");
     let options = ImportOptions { keep_times: true, ..ImportOptions::default() };
@@ -94,5 +95,36 @@ pub(crate) fn timed<T>(what: &str, body: impl FnOnce() -> T) -> T {
 
 /// Says something past the test harness.
 pub(crate) fn say(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    drop(writeln!(io::stderr(), "{text}"));
+}
+
+/// What a killed process would leave of a store that is open, copied to where `target` says.
+pub(crate) fn killed_copy(store: &Path, mut target: impl FnMut() -> PathBuf) -> PathBuf {
+    // Once more if a file went away meanwhile: a crash would have left it, or the one that took
+    // its place.
+    loop {
+        let copied = target();
+        match copy_dir(store, &copied) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => break done.map(|()| copied).expect("copied"),
+        }
+    }
+}
+
+/// Copies a directory, files before folders and what is newest first: the background threads may
+/// be sealing segments or writing a checkpoint. CONTROL or a checkpoint that is newer than the
+/// journal, or a seal behind a segment that has none, is what no crash can bring about.
+fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    let mut names = Vec::new();
+    for entry in fs::read_dir(from)? {
+        names.push(entry?.file_name());
+    }
+    names.sort_by(|a, b| b.cmp(a));
+    let (folders, files): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| from.join(name).is_dir());
+    for name in files {
+        fs::copy(from.join(&name), to.join(&name))?;
+    }
+    folders.into_iter().try_for_each(|name| copy_dir(&from.join(&name), &to.join(&name)))
 }

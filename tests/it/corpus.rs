@@ -31,6 +31,11 @@ fn checkpoint_load() {
 }
 
 #[test]
+fn slice_decode() {
+    replay("slice_decode", fuzz::slice_decode);
+}
+
+#[test]
 fn event_import() {
     replay("event_import", fuzz::event_import);
 }

@@ -34,6 +34,8 @@ mod doctor;
 mod exchange;
 /// Filters in the language of jq.
 mod filter;
+/// History that was folded away.
+mod folding;
 /// Released formats.
 mod golden;
 /// Looking through the past, and restoring it elsewhere.
@@ -57,6 +59,8 @@ mod repository;
 mod search;
 /// The command `shell`.
 mod shell;
+/// Slices of a journal, and stores built from them.
+mod slices;
 /// Async: commits, subscriptions.
 mod subscribe;
 /// Bytes that go away under an open store.

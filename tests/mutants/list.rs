@@ -135,8 +135,8 @@ pub(crate) const MUTANTS: [Mutant; 49] = [
     mutant(
         "the hash of a sealed segment is not checked",
         "src/verify/check.rs",
-        "if hash_differs || seal.previous_chain != chain {",
-        "if seal.previous_chain != chain {",
+        "if hash_differs || !is_base && seal.previous_chain != chain {",
+        "if !is_base && seal.previous_chain != chain {",
     ),
     mutant(
         "the digest is not checked when it is replayed",

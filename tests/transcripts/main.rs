@@ -27,9 +27,9 @@ use page::{Piece, Shown};
 const RUN: [&str; 1] = ["docs/commands"];
 
 /// The commands that have a page, `docs/commands/NAME.md`.
-const HAS_PAGE: [&str; 12] = [
-    "bisect", "blame", "diff", "export", "import", "log", "point", "restore", "search", "shell",
-    "show", "undo",
+const HAS_PAGE: [&str; 13] = [
+    "bisect", "blame", "compact", "diff", "export", "import", "log", "point", "restore", "search",
+    "shell", "show", "undo",
 ];
 
 /// Stands before each exit code; no output holds it.

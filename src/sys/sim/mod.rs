@@ -255,6 +255,12 @@ fn apply(names: &mut BTreeMap<PathBuf, Node>, change: &Change) {
         Change::Rename(from, to, node) => {
             names.remove(from);
             names.insert(to.clone(), *node);
+            // What stands in a directory moves with it.
+            let inside = names.extract_if(.., |path, _| path.starts_with(from));
+            for (path, node) in inside.collect::<Vec<_>>() {
+                let rest = path.strip_prefix(from).unwrap_or(&path);
+                names.insert(to.join(rest), node);
+            }
         }
     }
 }

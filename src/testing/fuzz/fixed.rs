@@ -15,6 +15,10 @@ use crate::format::frame::{self, Frame, FrameHeader, FrameKind, HEADER_BYTES};
 use crate::format::names;
 use crate::format::seal::{PREVIOUS_CHAIN, SEGMENT_HASH, Seal};
 use crate::format::segment::{SEGMENT_CRC, SEGMENT_HEADER_BYTES};
+use crate::format::slice::{
+    SLICE_BYTES, SLICE_FIXED_BYTES, SLICE_FORK_BYTES, SLICE_FORKS, SLICE_HASH, SLICE_LAST_CRC,
+    SLICE_PIECE_BYTES, SLICE_PREVIOUS_CRC, SLICE_SEGMENT_BYTES, hash_of,
+};
 use crate::lsn::Position;
 
 /// What files say of each other, as far as they were passed.
@@ -101,6 +105,55 @@ fn segment(bytes: &mut [u8], mut links: Option<&mut Links>) {
         }
         offset += header.bytes();
     }
+}
+
+/// The checksums of a slice: of its segments' headers, its frames, and its head. With `previous`,
+/// the checksum that it is to continue, also its links, and that becomes the one of its last frame.
+pub(super) fn slice(bytes: &mut [u8], mut previous: Option<&mut u32>) {
+    let Ok(counts) = Cursor::at(bytes, SLICE_FORKS).array::<8>() else { return };
+    let mut counts = Cursor::new(&counts);
+    let [forks, pieces] = [(); 2].map(|()| counts.u32().unwrap_or_default() as usize);
+    let table = SLICE_FIXED_BYTES + forks * SLICE_FORK_BYTES;
+    let head_end = table + pieces * SLICE_PIECE_BYTES;
+    let mut at = head_end + 4;
+    if at > bytes.len() {
+        return;
+    }
+    // The simulated disk holds all of a segment in memory.
+    put(bytes, SLICE_SEGMENT_BYTES, &4096_u64.to_le_bytes());
+    if let Some(previous) = previous.as_deref() {
+        put(bytes, SLICE_PREVIOUS_CRC, &previous.to_le_bytes());
+    }
+    for start in (table..head_end).step_by(SLICE_PIECE_BYTES) {
+        let (head, rest) = bytes.split_at_mut(at);
+        let Some(piece) = head.get_mut(start..start + SLICE_PIECE_BYTES) else { return };
+        put_crc(piece, SEGMENT_CRC);
+        let seed = Cursor::at(piece, SEGMENT_CRC).u32().unwrap_or_default();
+        let length = Cursor::at(piece, SEGMENT_HEADER_BYTES + 4).u32().unwrap_or_default();
+        let Some(mut own) = rest.get_mut(..length as usize) else { break };
+        at += own.len();
+        while let Ok(header) = FrameHeader::parse(own)
+            && let Some((frame, behind)) = own.split_at_mut_checked(header.bytes())
+        {
+            if let Some(previous) = previous.as_deref() {
+                put(frame, frame::PREVIOUS_CRC, &previous.to_le_bytes());
+            }
+            let crc = frame::checksum(seed, header.length, frame);
+            put(frame, frame::CRC, &crc.to_le_bytes());
+            if let Some(previous) = previous.as_deref_mut() {
+                *previous = crc;
+            }
+            own = behind;
+        }
+    }
+    if let Some(previous) = previous.as_deref() {
+        put(bytes, SLICE_LAST_CRC, &previous.to_le_bytes());
+    }
+    let pieces = bytes.get(head_end + 4..).unwrap_or_default();
+    let (length, hash) = (pieces.len() as u64, hash_of(pieces));
+    put(bytes, SLICE_BYTES, &length.to_le_bytes());
+    put(bytes, SLICE_HASH, &hash.to_le_bytes());
+    put_crc(bytes, head_end);
 }
 
 fn control(bytes: &mut [u8], links: Option<&Links>) {

@@ -7,6 +7,7 @@ mod bytes;
 mod damage;
 mod fixed;
 mod ops;
+mod slices;
 
 use std::ops::Bound;
 use std::path::Path;
@@ -34,6 +35,7 @@ use crate::sys::sim::SimDisk;
 use crate::time::Timestamp;
 pub use damage::segment_store;
 pub use ops::ops_vs_model;
+pub use slices::slice_decode;
 
 /// A frame with all its changes and metadata, as if its checksum had been right.
 pub fn frame_decode(data: &[u8]) {

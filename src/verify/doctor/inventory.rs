@@ -117,6 +117,10 @@ fn role(folder: Option<&str>, name: &str, kind: Kind) -> Role {
         _ if kind == Kind::Directory => Role::Foreign,
         None if finished(name).is_some_and(|name| FILES.contains(&name)) => Role::Temporary,
         Some(names::JOURNAL) if names::parse_segment(name).is_some() => Role::Segment,
+        Some(names::JOURNAL) if names::parse_base(name).is_some() => Role::Fixed,
+        Some(names::JOURNAL) if finished(name).and_then(names::parse_base).is_some() => {
+            Role::Temporary
+        }
         Some(names::STATE) => of_state(name),
         Some(names::QUARANTINE) if is_quarantined(name) => Role::Quarantined,
         None | Some(_) => Role::Foreign,

@@ -1,9 +1,9 @@
 //! A store and its model, step by step.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::{fs, io};
 
 use afterimage::testing::power::{PowerDisk, checkpoint_layer};
 use afterimage::{
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::moments::Model;
 use super::{At, Checked, POINTS, Setup, Step, look, transact};
-use crate::common::Place;
+use crate::common::{Place, killed_copy};
 
 /// 2026, in microseconds.
 const START: i64 = 1_780_000_000_000_000;
@@ -330,16 +330,10 @@ impl Run {
         self.held.clear();
         match &mut self.files {
             Files::Real { place, path, copies } => {
-                // Once more if a file went away meanwhile: a crash would have left it, or the one
-                // that took its place.
-                *path = loop {
+                *path = killed_copy(path, || {
                     *copies += 1;
-                    let copied = place.beside(&format!("copy-{copies}.store"));
-                    match copy_dir(path, &copied) {
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        done => break done.map(|()| copied).expect("copied"),
-                    }
-                };
+                    place.beside(&format!("copy-{copies}.store"))
+                });
             }
             Files::Simulated(disk) => *disk = disk.kill(),
         }
@@ -394,22 +388,4 @@ impl Run {
         prop_assert_eq!(from, checkpoint.unwrap_or(from));
         look::check_all(&reader, &self.model)
     }
-}
-
-/// Copies a directory, files before folders and what is newest first: the background threads may
-/// be sealing segments or writing a checkpoint. CONTROL or a checkpoint that is newer than the
-/// journal, or a seal behind a segment that has none, is what no crash can bring about.
-fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
-    let mut names = Vec::new();
-    for entry in fs::read_dir(from)? {
-        names.push(entry?.file_name());
-    }
-    names.sort_by(|a, b| b.cmp(a));
-    let (folders, files): (Vec<_>, Vec<_>) =
-        names.into_iter().partition(|name| from.join(name).is_dir());
-    for name in files {
-        fs::copy(from.join(&name), to.join(&name))?;
-    }
-    folders.into_iter().try_for_each(|name| copy_dir(&from.join(&name), &to.join(&name)))
 }

@@ -428,3 +428,28 @@ fn a_record_with_many_conflicts_was_looked_through_for_each_of_them() {
         assert_eq!((plan.counts().delete, plan.counts().conflict), (1, 1));
     }
 }
+
+#[test]
+fn a_record_that_was_named_twice_was_in_conflict_with_itself() {
+    let place = Place::new();
+    let store = store(&place);
+    let put = |actor: &str, text: Option<&str>| {
+        let done = store.write(|tx| {
+            tx.actor(actor);
+            match text {
+                Some(text) => tx.put_image("rooms", b"new", super::json(text)),
+                None => tx.delete_record("rooms", b"new").map(drop),
+            }
+        });
+        done.expect("written");
+    };
+    put("bo", Some("1"));
+    put("bo", None);
+    put("ana", Some("1"));
+    let twice = vec![("rooms".to_owned(), b"new".to_vec()); 2];
+    let scope = Scope { records: twice, ..Scope::default() };
+    let restore = Restore::to(Lsn::new(2)).by_actor("ana").of(scope);
+    let plan = store.plan_restore(&restore).expect("planned");
+    assert!(!plan.is_refused());
+    assert_eq!((plan.counts().delete, plan.counts().conflict), (1, 0));
+}

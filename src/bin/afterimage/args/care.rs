@@ -1,6 +1,7 @@
 //! Looking after a store.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
@@ -31,6 +32,30 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct RepairArgs {
     #[command(flatten)]
     pub signed: Signed,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CompactArgs {
+    /// Keep the history of the last so many days, or hours: 90d, 36h
+    #[arg(long, value_name = "TIME", value_parser = span, required_unless_present = "keep_from")]
+    pub keep_history: Option<Duration>,
+    /// Keep this moment, and what came after it
+    #[arg(long, value_name = "REV", conflicts_with = "keep_history")]
+    pub keep_from: Option<String>,
+    #[command(flatten)]
+    pub signed: Signed,
+}
+
+/// A number of days or hours.
+fn span(text: &str) -> Result<Duration, String> {
+    const HOUR: u64 = 3600;
+    let unit = |suffix| text.strip_suffix(suffix).and_then(|number| number.parse::<u64>().ok());
+    let hours = unit('d').map(|days| days.saturating_mul(24)).or_else(|| unit('h'));
+    match hours {
+        // Longer than any clock has run.
+        Some(hours) if hours <= 24 * 365 * 1000 => Ok(Duration::from_secs(hours * HOUR)),
+        Some(_) | None => Err("it is no number of days or hours, as 90d or 36h".to_owned()),
+    }
 }
 
 #[derive(Debug, ClapArgs)]

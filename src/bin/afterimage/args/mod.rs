@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-pub(crate) use care::{CareArgs, CheckpointArgs, DoctorArgs, RepairArgs, VerifyArgs};
+pub(crate) use care::{CareArgs, CheckpointArgs, CompactArgs, DoctorArgs, RepairArgs, VerifyArgs};
 pub(crate) use data::{CollectionsArgs, DeleteArgs, GetArgs, InitArgs, PutArgs, ScanArgs};
 pub(crate) use exchange::{DurabilityArg, ExportArgs, Format, ImportArgs, ModeArg, TypesArg};
 pub(crate) use find::{BisectArgs, SearchArgs};
@@ -234,6 +234,15 @@ pub(crate) enum Command {
                             changed again later is put back.\n\n\
                             Example:\n  afterimage repair --dry-run")]
     Repair(RepairArgs),
+    /// Give up the oldest history, and the bytes that it takes
+    #[command(
+        after_help = "Whole segments go, as far as no restore point names a moment in them. Every \
+                      record stays, and every moment that is kept reads as before. Nobody else may \
+                      have the store open for writing.\n\n\
+                      Examples:\n  afterimage compact --keep-history 90d --dry-run\n  \
+                      afterimage compact --keep-from point:audit-2026"
+    )]
+    Compact(CompactArgs),
     /// Find out why the store can't be used well; changes nothing
     #[command(after_help = "Exits 0 if nothing is a problem, 10 if there is no store, 13 if the \
                             journal is damaged, 14 if a later release wrote it, else 1.\n\n\

@@ -3,6 +3,7 @@
 mod bench;
 mod bisect;
 mod care;
+mod compact;
 mod data;
 mod demo;
 mod doctor;
@@ -72,6 +73,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<u8> {
         Command::Export(args) => export::run(context, args),
         Command::Status(args) => care::status(context, args),
         Command::Verify(args) => care::verify(context, args),
+        Command::Compact(args) => compact::run(context, args),
         Command::Repair(args) => repair::run(context, args),
         Command::Doctor(args) => doctor::run(context, args),
         Command::Stats(args) => care::stats(context, args),

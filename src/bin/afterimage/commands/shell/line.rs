@@ -104,6 +104,7 @@ fn role(command: &mut Command) -> Role<'_> {
         Command::Undo(_) => Role::Refused("undo without --dry-run", WRITES),
         Command::Restore(_) => Role::Refused("restore without --dry-run", WRITES),
         Command::Import(_) => Role::Refused("import", WRITES),
+        Command::Compact(_) => Role::Refused("compact", WRITES),
         Command::Repair(_) => Role::Refused("repair", WRITES),
         Command::Checkpoint(_) => Role::Refused("checkpoint", WRITES),
         Command::Doctor(_) => Role::Refused("doctor", APART),
