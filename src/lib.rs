@@ -53,7 +53,6 @@ mod projection;
 mod recovery;
 mod verify;
 
-
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod testing;
